@@ -1,0 +1,58 @@
+"""Fixtures of every test: the evaluation data, and a guard against leaked threads and files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[1]
+_DATA = "SWAPNET_DATA"
+_GRACE_S = 2.0
+
+# Fast DDS keeps its shared-memory segments for the life of the process.
+_KEPT_BY_DDS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images, clips and small weights; the test skips where it is absent."""
+    folder = Path(os.environ.get(_DATA, _ROOT.parent / "shared" / "data"))
+    if not (folder / "weights").is_dir():
+        pytest.skip(f"no evaluation data at {folder}: set {_DATA} to its folder")
+    return folder
+
+
+def _open_files() -> dict[int, str]:
+    """Map this process's file descriptors to what they are open on."""
+    found = {}
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
+        except OSError:
+            continue  # the descriptor of the listing itself
+    return {fd: target for fd, target in found.items() if not target.startswith(_KEPT_BY_DDS)}
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves a thread or a file descriptor behind."""
+    threads, files = set(threading.enumerate()), _open_files()
+    yield
+    deadline = time.monotonic() + _GRACE_S
+    while leaked := _leaked(threads, files):
+        if time.monotonic() > deadline:
+            pytest.fail(f"the test leaks {', '.join(leaked)}")
+        gc.collect()
+        time.sleep(0.02)
+
+
+def _leaked(threads: set[threading.Thread], files: dict[int, str]) -> list[str]:
+    left = [f"thread {thread.name}" for thread in threading.enumerate() if thread not in threads]
+    now = _open_files()
+    return left + [f"file {now[fd]}" for fd in now if files.get(fd) != now[fd]]
