@@ -1,0 +1,242 @@
+"""One process for all nodes: one budget needs one ledger.
+
+[Note: one executor per node]
+Every node has a thread of its own with a single-threaded executor. A transition may take seconds
+(configure traces a network and writes its block file; deactivate waits for the frame in hand), and
+must hold up nobody but its own node. It also keeps the wait sets small. rclpy's events executor
+would be cheaper, but in Kilted (9.1.2) it deadlocks as soon as another thread publishes to a topic
+that is subscribed to in the same process: the publisher holds the interpreter's lock and waits for
+the executor's event queue, the executor holds the queue and waits for the interpreter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from swapnet_core import SwapNetError
+from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
+from swapnet_ros.nodes.object_detection import ObjectDetectionNode
+from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
+from swapnet_ros.nodes.parameter_tables import SWAPNET
+from swapnet_ros.nodes.swapnet_node import SwapnetNode
+from swapnet_ros.nodes.task_node import TaskNode
+
+TASK_NODES: dict[str, type[TaskNode]] = {"object_detection": ObjectDetectionNode}
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedNode:
+    """One entry of the parameter `nodes`: a node's name and its task."""
+
+    name: str
+    task: str
+
+
+def parse_nodes(entries: Sequence[str]) -> tuple[HostedNode, ...]:
+    """Read the parameter `nodes`.
+
+    Args:
+        entries: `task` or `name=task` each.
+
+    Returns:
+        The nodes to host, in the order given.
+
+    Raises:
+        ParameterValueError: an unknown task, an impossible name, or a name given twice.
+    """
+    hosted: list[HostedNode] = []
+    for entry in entries:
+        name, has_name, task = entry.partition("=")
+        node = HostedNode(name=name, task=task if has_name else name)
+        if node.task not in TASK_NODES:
+            raise ParameterValueError(f"nodes: no task {node.task!r}{_suggestion(node.task)}")
+        if not re.fullmatch(r"[A-Za-z_]\w*", node.name, re.ASCII):
+            raise ParameterValueError(f"nodes: {node.name!r} cannot be the name of a node")
+        if any(node.name == other.name for other in hosted):
+            raise ParameterValueError(f"nodes: two nodes would be called {node.name!r}")
+        hosted.append(node)
+    return tuple(hosted)
+
+
+def _suggestion(task: str) -> str:
+    close = difflib.get_close_matches(task, TASK_NODES, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(TASK_NODES)}"
+
+
+class NodeThread:
+    """Spins one node until it is told to stop. `start` and `stop` are for the owner's thread."""
+
+    def __init__(self, node: Node, *, context: Context) -> None:
+        self._node = node
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+        self._is_stopping = threading.Event()
+        name = f"swapnet-spin-{node.get_name()}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<NodeThread {self._thread.name}>"
+
+    def start(self) -> None:
+        """Start the thread: the node starts itself, then its callbacks are served."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the callback in progress and the thread; the node stays as it is."""
+        self._is_stopping.set()
+        self._executor.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._executor.remove_node(self._node)
+        self._executor.shutdown()
+
+    def _run(self) -> None:
+        if isinstance(self._node, TaskNode):
+            self._node.start()
+        while not self._is_stopping.is_set():
+            try:
+                self._executor.spin_once()
+            except Exception:  # told to the log; the node goes on with the next callback
+                # rclpy before Jazzy raises here when a service asks for an impossible transition
+                self._node.get_logger().error(f"a callback failed: {traceback.format_exc()}")
+
+
+class PerceptionHost:
+    """The nodes of one process, from their creation to their end. For one thread.
+
+    Use it as a context manager: `with PerceptionHost(arguments) as host: host.start()`.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, domain_id: int | None = None) -> None:
+        """Create all nodes; nothing is loaded yet.
+
+        Args:
+            arguments: command line; the part after `--ros-args` is ROS's.
+            domain_id: DDS domain, None for the environment's.
+
+        Raises:
+            ParameterSourceError: mistakes in parameter files or arguments.
+            ParameterValueError: a parameter's value cannot be used.
+            SwapNetError: the core cannot be opened.
+        """
+        with ExitStack() as stack:
+            assignments = read_assignments(arguments)
+            self._context = _open_context(arguments, domain_id)
+            stack.callback(self._context.try_shutdown)
+            self._swapnet = SwapnetNode(context=self._context)
+            stack.callback(self._swapnet.destroy_node)
+            hosted = parse_nodes(self._swapnet.parameters["nodes"])
+            self._check(assignments, hosted)
+            self._tasks = self._create_tasks(hosted, stack)
+            nodes = (self._swapnet, *self._tasks)
+            self._threads = [NodeThread(node, context=self._context) for node in nodes]
+            self._closing = stack.pop_all()
+
+    def __repr__(self) -> str:
+        names = ", ".join(task.get_name() for task in self._tasks)
+        return f"<PerceptionHost of {names or 'no tasks'}>"
+
+    def __enter__(self) -> PerceptionHost:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start all nodes; those with `autostart` configure and activate themselves."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Finish the frames in hand, stop all nodes, close the core. Idempotent."""
+        threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.stop()
+        self._closing.close()
+
+    def _check(self, assignments: Sequence, hosted: Sequence[HostedNode]) -> None:
+        namespace = self._swapnet.get_namespace().rstrip("/")
+        specs = {f"{namespace}/{node.name}": TASK_NODES[node.task].SPECS for node in hosted}
+        specs[self._swapnet.get_fully_qualified_name()] = SWAPNET
+        check_assignments(assignments, specs)
+
+    def _create_tasks(self, hosted: Sequence[HostedNode], stack: ExitStack) -> tuple[TaskNode, ...]:
+        runtime = self._swapnet.open_runtime()
+        tasks: list[TaskNode] = []
+        for node in hosted:
+            task = TASK_NODES[node.task](node.name, runtime, context=self._context)
+            stack.callback(task.destroy_node)
+            stack.callback(task.trigger_shutdown)
+            tasks.append(task)
+        return tuple(tasks)
+
+
+def _open_context(arguments: Sequence[str], domain_id: int | None) -> Context:
+    context = Context()
+    try:
+        rclpy.init(
+            args=["perception", *arguments],
+            context=context,
+            domain_id=domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    except RuntimeError as error:  # rcl refuses an argument or a parameter file
+        raise ParameterSourceError((str(error),)) from error
+    return context
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the perception process until SIGINT or SIGTERM.
+
+    Args:
+        arguments: command line without the program's name, None for the process's own.
+
+    Returns:
+        Exit code: 0 after a signal, 2 for mistakes in parameters, 1 where the core cannot open.
+    """
+    stop = threading.Event()
+    _stop_at_signals(stop)
+    try:
+        with PerceptionHost(sys.argv[1:] if arguments is None else arguments) as host:
+            host.start()
+            stop.wait()
+    except (ParameterSourceError, ParameterValueError) as error:
+        print(f"perception: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except SwapNetError as error:
+        print(f"perception: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _stop_at_signals(stop: threading.Event) -> None:
+    """Set `stop` at the first signal; a second one ends the process the hard way."""
+
+    def on_signal(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)

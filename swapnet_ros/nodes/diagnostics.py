@@ -1,0 +1,154 @@
+"""What the nodes tell `/diagnostics`: plain `diagnostic_msgs`, built from frozen facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from swapnet_core import ModelStats, RuntimeReport
+from swapnet_core.sizes import format_size
+from swapnet_ros.nodes.frames import FrameCounts
+
+DIAGNOSTICS_PERIOD_S = 1.0
+NO_IMAGE_WARNING_S = 5.0
+TOPIC = "/diagnostics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHealth:
+    """Everything that a task node's diagnostics are made from.
+
+    Attributes:
+        node: fully qualified name.
+        state: label of the lifecycle state, such as `active`.
+        network: name of the network, empty while none is loaded.
+        is_random: its weights are random numbers.
+        counts: frames so far.
+        counts_before: frames at the time of the diagnostics before.
+        image_age_s: time since the last image, or since the activation; None while not active.
+        last_problem: why the last frame or transition failed; empty where none did.
+        failed_transition: name of the transition that failed last, empty where it succeeded.
+        model: the core's figures, None while no network is loaded.
+    """
+
+    node: str
+    state: str
+    network: str
+    is_random: bool
+    counts: FrameCounts
+    counts_before: FrameCounts
+    image_age_s: float | None
+    last_problem: str
+    failed_transition: str
+    model: ModelStats | None
+
+
+def task_status(health: TaskHealth) -> DiagnosticStatus:
+    """Describe a task node: WARN for bad or missing images, ERROR for failures."""
+    level, message = _judge(health)
+    values: dict[str, object] = {
+        "state": health.state,
+        "network": health.network,
+        "weights": "random" if health.is_random else "trained",
+        **asdict(health.counts),
+        "last_problem": health.last_problem,
+    }
+    if health.image_age_s is not None:
+        values["image_age_s"] = f"{health.image_age_s:.3f}"
+    if health.model is not None:
+        values.update(_model_values(health.model))
+    return _status(health.node, level, message, values)
+
+
+def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> DiagnosticStatus:
+    """Describe the core over the time between two reports; WARN where memory or reads are amiss."""
+    values: dict[str, object] = {
+        "budget_bytes": report.budget_bytes,
+        "leased_bytes": report.leased_bytes,
+        "peak_bytes": report.peak_bytes,
+        "read_bandwidth_bytes_per_s": f"{report.read_bandwidth_bytes_per_s:.0f}",
+        "direct_io": report.direct_io,
+        "stall_share": f"{_stall_share(report, before):.3f}",
+        "networks": len(report.models),
+    }
+    level, message = (
+        DiagnosticStatus.OK,
+        (f"{format_size(report.leased_bytes)} of {format_size(report.budget_bytes)} held"),
+    )
+    if report.models and not report.direct_io:
+        level = DiagnosticStatus.WARN
+        message += "; the cache's file system has no direct reads, so the page cache is used too"
+    if report.leased_bytes > report.budget_bytes:
+        level, message = DiagnosticStatus.WARN, f"{message}: going down to a smaller budget"
+    return _status(node, level, message, values)
+
+
+def publish_status(node: Node, publisher: object, *statuses: DiagnosticStatus) -> None:
+    """Publish statuses with the node's time."""
+    array = DiagnosticArray(status=list(statuses))
+    array.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(array)
+
+
+def _judge(health: TaskHealth) -> tuple[bytes, str]:
+    now, before = health.counts, health.counts_before
+    if health.failed_transition:
+        return DiagnosticStatus.ERROR, f"cannot {health.failed_transition}: {health.last_problem}"
+    if now.failed > before.failed:
+        return DiagnosticStatus.ERROR, f"a frame failed: {health.last_problem}"
+    if now.refused > before.refused:
+        return DiagnosticStatus.WARN, f"a frame was refused: {health.last_problem}"
+    if now.late > before.late:
+        return DiagnosticStatus.WARN, f"a frame missed its deadline: {health.last_problem}"
+    if health.image_age_s is not None and health.image_age_s > NO_IMAGE_WARNING_S:
+        return DiagnosticStatus.WARN, f"no image for {health.image_age_s:.0f} s"
+    return DiagnosticStatus.OK, health.state
+
+
+def _model_values(stats: ModelStats) -> dict[str, object]:
+    values: dict[str, object] = {
+        "demand_bytes": stats.demand_bytes,
+        "resident_bytes": stats.resident_bytes,
+        "streamed_bytes": stats.streamed_bytes,
+        "inferences": stats.inferences,
+        "faults": stats.faults,
+        "deadline_misses": stats.deadline_misses,
+        "bytes_read": stats.bytes_read,
+        "stall_s": f"{stats.stall_s:.6f}",
+        "compute_s": f"{stats.compute_s:.6f}",
+        "predicted_latency_s": f"{stats.predicted_latency_s:.6f}",
+    }
+    if stats.latency_s is not None:
+        values["latency_p50_s"] = f"{stats.latency_s.p50:.6f}"
+        values["latency_p99_s"] = f"{stats.latency_s.p99:.6f}"
+        if stats.predicted_latency_s > 0:
+            ratio = stats.latency_s.p50 / stats.predicted_latency_s
+            values["measured_over_predicted"] = f"{ratio:.3f}"
+    return values
+
+
+def _stall_share(report: RuntimeReport, before: RuntimeReport) -> float:
+    """Part of the networks' running time in which they waited for blocks."""
+    stall_s = _total(report, "stall_s") - _total(before, "stall_s")
+    compute_s = _total(report, "compute_s") - _total(before, "compute_s")
+    running_s = stall_s + compute_s
+    return stall_s / running_s if running_s > 0 else 0.0
+
+
+def _total(report: RuntimeReport, figure: str) -> float:
+    return sum(getattr(stats, figure) for stats in report.models.values())
+
+
+def _status(
+    name: str, level: bytes, message: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=level,
+        name=name,
+        message=message,
+        hardware_id="swapnet",
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )

@@ -1,0 +1,38 @@
+"""What can be wrong with messages and parameters.
+
+::
+
+    SwapNetError
+    `-- NodeError
+        |-- ImageMessageError      an image message does not hold the image that it claims to hold
+        |-- ParameterValueError    a parameter's value is not usable
+        `-- ParameterSourceError   a parameter file or argument names what no node here knows
+"""
+
+from __future__ import annotations
+
+from swapnet_core.errors import SwapNetError
+
+
+class NodeError(SwapNetError):
+    """Base of the errors that the nodes raise on purpose."""
+
+
+class ImageMessageError(NodeError, ValueError):
+    """An image message does not hold the image that it claims to hold."""
+
+
+class ParameterValueError(NodeError, ValueError):
+    """A parameter's value has the wrong type, is out of range, or cannot be applied."""
+
+
+class ParameterSourceError(NodeError, ValueError):
+    """A parameter file or a command-line parameter has mistakes.
+
+    Attributes:
+        problems: one sentence per mistake, each with its file and key.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

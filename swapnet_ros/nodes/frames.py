@@ -1,0 +1,186 @@
+"""Frames on their way through a node: newest first, one at a time, every one accounted for."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from swapnet_core.errors import DeadlineMissedError
+from swapnet_ros.nodes.errors import ImageMessageError
+from swapnet_ros.nodes.newest import NewestSlot
+from swapnet_ros.perception.errors import ImageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """An image message and when it arrived.
+
+    Attributes:
+        message: the image, as it came.
+        arrived_s: `time.monotonic()` at its arrival.
+    """
+
+    message: Image | CompressedImage
+    arrived_s: float
+
+
+class Outcome(enum.Enum):
+    """What became of a frame that was taken out of the slot."""
+
+    PROCESSED = "processed"
+    REFUSED = "refused"
+    LATE = "late"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCounts:
+    """Frames since the node was created.
+
+    `received` is the sum of the others, and of the one that waits and the one in hand.
+
+    Attributes:
+        received: image messages that arrived.
+        processed: results published.
+        dropped: a newer frame came before their turn, or the node was deactivated.
+        refused: the message does not hold a usable image.
+        late: their deadline had passed before the network was free for them.
+        failed: processing raised an error.
+    """
+
+    received: int = 0
+    processed: int = 0
+    dropped: int = 0
+    refused: int = 0
+    late: int = 0
+    failed: int = 0
+
+
+class FrameTally:
+    """Counts frames over several activations of a node. Any thread may call anything."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._received = 0
+        self._dropped_before = 0
+        self._outcomes: Counter[Outcome] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<FrameTally {self.snapshot(0)}>"
+
+    def count_received(self) -> None:
+        """One more frame arrived."""
+        with self._lock:
+            self._received += 1
+
+    def count_outcome(self, outcome: Outcome) -> None:
+        """One more frame is done with."""
+        with self._lock:
+            self._outcomes[outcome] += 1
+
+    def keep_dropped(self, dropped: int) -> None:
+        """Add the drops of a slot that is closed for good."""
+        with self._lock:
+            self._dropped_before += dropped
+
+    def snapshot(self, dropped_now: int) -> FrameCounts:
+        """Counts so far, with the drops of the slot in use."""
+        with self._lock:
+            return FrameCounts(
+                received=self._received,
+                dropped=self._dropped_before + dropped_now,
+                **{outcome.value: self._outcomes[outcome] for outcome in Outcome},
+            )
+
+
+def classify(error: Exception) -> Outcome:
+    """Say whether an error is the image's fault, the clock's, or ours."""
+    if isinstance(error, (ImageMessageError, ImageError)):
+        return Outcome.REFUSED
+    if isinstance(error, DeadlineMissedError):
+        return Outcome.LATE
+    return Outcome.FAILED
+
+
+class FrameWorker:
+    """One thread that processes the newest frame, then the newest frame by then, and so on.
+
+    `offer`, `dropped` and `wake` may be called by any thread; `start` and `stop` belong to the
+    owner. After `stop` a worker is of no use any more: every activation makes its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: Callable[[Frame], None],
+        *,
+        tally: FrameTally,
+        period_s: Callable[[], float],
+        report: Callable[[Outcome, Exception], None],
+    ) -> None:
+        """Prepare a worker; `start` starts it.
+
+        Args:
+            name: of the thread.
+            process: does all the work of a frame; what it raises is classified, counted and
+                reported, and the next frame goes on.
+            tally: where frames are counted.
+            period_s: least time between the starts of two frames, in seconds.
+            report: told of every frame that was not processed, and why.
+        """
+        self._process = process
+        self._tally = tally
+        self._period_s = period_s
+        self._report = report
+        self._slot: NewestSlot[Frame] = NewestSlot()
+        self._started_s = float("-inf")  # when the frame before was taken
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<FrameWorker {self._thread.name} {self._slot!r}>"
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced, in this activation."""
+        return self._slot.dropped
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def offer(self, message: Image | CompressedImage) -> None:
+        """Hand a frame over; it is processed if no newer one comes before its turn."""
+        self._tally.count_received()
+        self._slot.put(Frame(message=message, arrived_s=time.monotonic()))
+
+    def wake(self) -> None:
+        """Let a changed `period_s` count at once."""
+        self._slot.wake()
+
+    def stop(self) -> None:
+        """Drop the waiting frame, finish the one in hand and end the thread."""
+        self._slot.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (frame := self._slot.take(self._earliest_s)) is not None:
+            self._started_s = time.monotonic()
+            self._tally.count_outcome(self._outcome_of(frame))
+
+    def _earliest_s(self) -> float:
+        return self._started_s + self._period_s()
+
+    def _outcome_of(self, frame: Frame) -> Outcome:
+        try:
+            self._process(frame)
+        except Exception as error:  # told to the log and the diagnostics by `report`
+            outcome = classify(error)
+            self._report(outcome, error)
+            return outcome
+        return Outcome.PROCESSED

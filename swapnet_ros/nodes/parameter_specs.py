@@ -1,0 +1,112 @@
+"""What parameters are: one table per node, from which declaration, checks and docs come.
+
+No rclpy in here, so that documents and checks of YAML files need no ROS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Value = bool | int | float | str | list[str]
+
+_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}
+
+
+def _accept_all(_: Value) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterSpec:
+    """One parameter of one node.
+
+    Attributes:
+        name: as in YAML.
+        default: decides the type, too.
+        description: what it does, with its unit.
+        is_live: may be changed while the node runs.
+        minimum: smallest value of a number; given together with `maximum`.
+        maximum: largest value of a number.
+        choices: the words that a string may be; empty: any.
+        check: raises `ValueError` with the reason for a value that cannot be used.
+    """
+
+    name: str
+    default: Value
+    description: str
+    is_live: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    check: Callable[[Value], None] = _accept_all
+
+    @property
+    def type_name(self) -> str:
+        """ROS's word for the type."""
+        return _TYPE_NAMES[type(self.default)]
+
+    @property
+    def limits(self) -> str:
+        """The values allowed, for people; empty where there is no limit."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.minimum is None or self.maximum is None:
+            return ""
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+    def problem(self, value: object) -> str | None:
+        """Say why `value` cannot be used, or None where it can."""
+        return self._type_problem(value) or self._limit_problem(value)
+
+    def _type_problem(self, value: object) -> str | None:
+        if type(value) is type(self.default):
+            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+                return f"{self.name} is a string array, and {value!r} holds other things"
+            return None
+        hint = ""
+        if isinstance(self.default, float) and type(value) is int:
+            hint = f"; write {value}.0"
+        elif isinstance(self.default, str) and isinstance(value, (int, float, bool)):
+            hint = f"; write '{value}', with quotation marks"
+        return f"{self.name} is a {self.type_name}, not {value!r}{hint}"
+
+    def _limit_problem(self, value: Value) -> str | None:
+        if self.choices and value not in self.choices:
+            return f"{self.name} is one of {', '.join(self.choices)}, not {value!r}"
+        if self.minimum is not None and self.maximum is not None:
+            # not-a-number compares as False, so it is refused here, too
+            if not self.minimum <= value <= self.maximum:
+                return f"{self.name} lies within {self.limits}, so it cannot be {value!r}"
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"{self.name} is a finite number, not {value!r}"
+        try:
+            self.check(value)
+        except ValueError as error:
+            return f"{self.name}: {error}"
+        return None
+
+
+def markdown_table(specs: Sequence[ParameterSpec]) -> str:
+    """Describe parameters as a Markdown table, in the order given."""
+    rows = [
+        "| parameter | type | default | values | live | what it does |",
+        "|---|---|---|---|---|---|",
+    ]
+    for spec in specs:
+        live = "yes" if spec.is_live else "no"
+        limits = spec.limits.replace("|", "or")
+        rows.append(
+            f"| `{spec.name}` | {spec.type_name} | `{_shown(spec.default)}` | {limits} "
+            f"| {live} | {spec.description} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value).replace("'", '"')

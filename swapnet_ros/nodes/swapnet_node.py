@@ -1,0 +1,129 @@
+"""The `swapnet` node: the face of the core. It owns the runtime, its budget and its status."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.node import Node
+
+from swapnet_core import LatencyStats, ModelStats, RuntimeReport, SwapRuntime
+from swapnet_ros.msg import SwapModelStatus, SwapStatus
+from swapnet_ros.nodes import diagnostics
+from swapnet_ros.nodes.live_parameters import LiveParameters, Values
+from swapnet_ros.nodes.parameter_tables import SWAPNET
+
+NODE_NAME = "swapnet"
+STATUS_PERIOD_S = 1.0
+
+
+class SwapnetNode(Node):
+    """Opens the runtime, publishes `~/status` once per second, and takes a new `budget`.
+
+    Callbacks run on the node's executor thread. `runtime` is for any thread.
+    """
+
+    def __init__(self, *, context: Context | None = None) -> None:
+        """Create the node; `open_runtime` comes next.
+
+        Args:
+            context: ROS context, None for the default one.
+
+        Raises:
+            ParameterValueError: a parameter's initial value cannot be used.
+        """
+        super().__init__(NODE_NAME, context=context)
+        self._runtime: SwapRuntime | None = None
+        self._report_before: RuntimeReport | None = None
+        self._parameters = LiveParameters(self, SWAPNET, apply=self._apply)
+        self._status = self.create_publisher(SwapStatus, "~/status", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
+
+    def __repr__(self) -> str:
+        return f"<SwapnetNode {self.get_fully_qualified_name()} {self._runtime!r}>"
+
+    @property
+    def parameters(self) -> Values:
+        """The values that hold now; a frozen view."""
+        return self._parameters.values
+
+    def open_runtime(self) -> SwapRuntime:
+        """Open the core with the node's parameters; `destroy_node` closes it.
+
+        Raises:
+            SwapNetError: the device or the cache folder cannot be used.
+        """
+        values = self._parameters.values
+        self._runtime = SwapRuntime(
+            budget=values["budget"],
+            device=values["device"],
+            cache_dir=values["cache_dir"] or None,
+        )
+        self._report_before = self._runtime.report()
+        self.get_logger().info(f"budget {values['budget']}, device {self._runtime.device}")
+        # steady: the status must go on while simulated time stands still
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(STATUS_PERIOD_S, self._publish, clock=clock)
+        return self._runtime
+
+    def destroy_node(self) -> None:
+        """Destroy the node and close the core."""
+        super().destroy_node()
+        if self._runtime is not None:
+            self._runtime.close()
+
+    def _apply(self, changes: Values) -> None:
+        """Set a new budget; a refusal's text goes to whoever asked for it."""
+        if self._runtime is not None and "budget" in changes:
+            self._runtime.set_budget(changes["budget"])
+            self.get_logger().info(f"budget is now {changes['budget']}")
+
+    def _publish(self) -> None:
+        report = self._runtime.report()
+        message = to_status(report, str(self._runtime.device))
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(message)
+        status = diagnostics.core_status(
+            self.get_fully_qualified_name(), report, self._report_before
+        )
+        self._report_before = report
+        diagnostics.publish_status(self, self._diagnostics, status)
+
+
+def to_status(report: RuntimeReport, device: str) -> SwapStatus:
+    """Fill a `SwapStatus`, except for its stamp."""
+    return SwapStatus(
+        device=device,
+        budget_bytes=report.budget_bytes,
+        leased_bytes=report.leased_bytes,
+        peak_bytes=report.peak_bytes,
+        read_bandwidth_bytes_per_s=report.read_bandwidth_bytes_per_s,
+        direct_io=report.direct_io,
+        models=[_to_model_status(report.models[name]) for name in sorted(report.models)],
+    )
+
+
+def _to_model_status(stats: ModelStats) -> SwapModelStatus:
+    latency = stats.latency_s or LatencyStats(count=0, mean=0.0, p50=0.0, p90=0.0, p99=0.0, max=0.0)
+    return SwapModelStatus(
+        name=stats.name,
+        demand_bytes=stats.demand_bytes,
+        weight_bytes=stats.weight_bytes,
+        activation_bytes=stats.activation_bytes,
+        resident_bytes=stats.resident_bytes,
+        streamed_bytes=stats.streamed_bytes,
+        planned_peak_bytes=stats.planned_peak_bytes,
+        predicted_latency_s=stats.predicted_latency_s,
+        inferences=stats.inferences,
+        faults=stats.faults,
+        bytes_read=stats.bytes_read,
+        stall_s=stats.stall_s,
+        compute_s=stats.compute_s,
+        deadline_misses=stats.deadline_misses,
+        latency_count=latency.count,
+        latency_mean_s=latency.mean,
+        latency_p50_s=latency.p50,
+        latency_p90_s=latency.p90,
+        latency_p99_s=latency.p99,
+        latency_max_s=latency.max,
+    )
