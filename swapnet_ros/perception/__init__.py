@@ -1,0 +1,1 @@
+"""What networks mean: images in, typed results out. Nothing in here imports ROS."""

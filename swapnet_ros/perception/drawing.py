@@ -1,0 +1,75 @@
+"""Results drawn over the images that they were found in."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from swapnet_ros.perception.errors import ImageError
+from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
+from swapnet_ros.perception.tasks.preprocessing import check_rgb_image
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_GOLDEN_RATIO = 0.618034
+
+
+def draw_detections(image: NDArray[np.uint8], result: DetectionResult) -> NDArray[np.uint8]:
+    """Draw each object's box, class and score.
+
+    Args:
+        image: uint8 [H, W, 3], RGB, the one that the result belongs to; it is not changed.
+        result: what was found in it.
+
+    Returns:
+        A new image of the same size, uint8 [H, W, 3], RGB.
+
+    Raises:
+        ImageError: the image has another type, shape or size than the result's.
+    """
+    check_rgb_image(image)
+    height, width = image.shape[:2]
+    if (result.width, result.height) != (width, height):
+        raise ImageError(
+            f"the result belongs to an image of {result.width}x{result.height} pixels, but this one has "
+            f"{width}x{height}; pass the image that was given to preprocess"
+        )
+    canvas = np.array(image, order="C")
+    for detection in reversed(result.detections):
+        _draw_box(canvas, detection)
+    for detection in reversed(result.detections):
+        _draw_caption(canvas, detection)
+    return canvas
+
+
+def class_colour(class_id: int) -> tuple[int, int, int]:
+    """A class's colour as red, green, blue in 0..255: the same everywhere, neighbours far apart."""
+    hue = (class_id * _GOLDEN_RATIO) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _draw_box(canvas: NDArray[np.uint8], detection: Detection) -> None:
+    start = round(detection.x_min), round(detection.y_min)
+    end = round(detection.x_max) - 1, round(detection.y_max) - 1
+    cv2.rectangle(canvas, start, end, class_colour(detection.class_id), _line_width(canvas))
+
+
+def _draw_caption(canvas: NDArray[np.uint8], detection: Detection) -> None:
+    """Write class and score above the box, or inside of it where there is no room above."""
+    text = f"{detection.label} {detection.score:.2f}"
+    scale = max(0.4, canvas.shape[0] / 1440)
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    left = max(0, min(round(detection.x_min), canvas.shape[1] - width))
+    base = round(detection.y_min) - below
+    if base - height < 0:
+        base = round(detection.y_min) + height + below
+    corners = (left, base - height - below), (left + width, base + below)
+    cv2.rectangle(canvas, *corners, class_colour(detection.class_id), cv2.FILLED)
+    cv2.putText(canvas, text, (left, base), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def _line_width(canvas: NDArray[np.uint8]) -> int:
+    return max(1, round(canvas.shape[0] / 360))

@@ -1,0 +1,142 @@
+"""Detection networks by name or by file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from swapnet_ros.perception.errors import NetworkDefinitionError, UnknownNetworkError
+from swapnet_ros.perception.models.checkpoints import check_checkpoint
+from swapnet_ros.perception.models.darknet.decode import YoloDecoder
+from swapnet_ros.perception.models.darknet.definition import read_definition
+from swapnet_ros.perception.models.darknet.layers import NetworkDefinition
+from swapnet_ros.perception.models.darknet.network import DarknetNetwork
+from swapnet_ros.perception.models.darknet.random_weights import seeded_darknet_weights
+from swapnet_ros.perception.models.darknet.weights import DarknetWeights
+from swapnet_ros.perception.models.detection import DetectionNetwork
+from swapnet_ros.perception.models.labels import default_labels, read_labels
+from swapnet_ros.perception.models.torchvision_detection import (
+    torchvision_names,
+    torchvision_network,
+)
+from swapnet_ros.perception.tasks.preprocessing import BatchOfOne, Letterbox, Squash
+
+_SHIPPED = Path(__file__).parent / "cfg"
+
+
+def detection_network_names() -> tuple[str, ...]:
+    """All names that `detection_network` knows without a file."""
+    shipped = sorted(path.stem for path in _SHIPPED.glob("*.cfg"))
+    return (*shipped, *torchvision_names())
+
+
+def detection_network(
+    network: str,
+    *,
+    weights: Path | None = None,
+    labels: Path | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+) -> DetectionNetwork:
+    """Find a detection network; nothing is loaded but its definition.
+
+    Args:
+        network: `yolov3`, `yolov3-tiny`, `yolov4`; the path of a Darknet `.cfg` file; the name of a `.cfg`
+            file without the ending, where that file lies beside `weights`; or a name of
+            `torchvision.models.detection`.
+        weights: for Darknet networks a `.weights` file, for all a `.pth`, `.pt` or `.safetensors` file
+            with the network's state dict; None for random weights.
+        labels: class names, one per line, without a background; None for the network's own.
+        input_size: pixels, one number for a square or height and width; None for the network's own.
+        seed: chooses random weights.
+
+    Returns:
+        The network.
+
+    Raises:
+        UnknownNetworkError: there is no such network.
+        NetworkDefinitionError: the cfg file cannot be read, cannot be built, or detects nothing.
+        InputSizeError: the network cannot take images of that size.
+        WeightsError: the weights file cannot be read or belongs to another network.
+        LabelsError: the labels file cannot be read or has the wrong number of names.
+    """
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    path = _definition_path(network, weights)
+    if path is not None:
+        definition = read_definition(path, input_size=size)
+        return _darknet_network(definition, weights=weights, labels=labels, seed=seed)
+    if network in torchvision_names():
+        return torchvision_network(
+            network, weights=weights, labels=labels, input_size=size, seed=seed
+        )
+    raise _unknown(network)
+
+
+def _definition_path(network: str, weights: Path | None) -> Path | None:
+    """The cfg file that is meant, or None where the network is no Darknet one."""
+    if network.endswith(".cfg"):
+        return Path(network)
+    shipped = _SHIPPED / f"{network}.cfg"
+    if shipped.parent == _SHIPPED and shipped.is_file():
+        return shipped
+    if weights is None:
+        return None
+    beside = weights.parent / f"{network}.cfg"
+    return beside if beside.is_file() else None
+
+
+def _unknown(network: str) -> UnknownNetworkError:
+    names = detection_network_names()
+    close = difflib.get_close_matches(network, names, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UnknownNetworkError(
+        f"there is no detection network '{network}'.{hint} Known are {', '.join(names)}, the path of a "
+        "Darknet .cfg file, or the name of a .cfg file that lies beside the weights file."
+    )
+
+
+def _darknet_network(
+    definition: NetworkDefinition, *, weights: Path | None, labels: Path | None, seed: int
+) -> DetectionNetwork:
+    shape = definition.input_shape
+    classes = _class_count(definition)
+    fit_type = Letterbox if definition.is_letterboxed else Squash
+    return DetectionNetwork(
+        name=definition.path.stem,
+        build=partial(DarknetNetwork, definition),
+        weights=_darknet_weights(definition, weights, seed),
+        is_random=weights is None,
+        example_inputs=(torch.full((1, 3, shape.height, shape.width), 0.5),),
+        labels=default_labels(classes) if labels is None else read_labels(labels, count=classes),
+        preprocess=BatchOfOne(fit=fit_type(height=shape.height, width=shape.width)),
+        decode=YoloDecoder(heads=definition.heads, input_shape=shape),
+    )
+
+
+def _class_count(definition: NetworkDefinition) -> int:
+    path = definition.path
+    if definition.input_shape.channels != 3:
+        channels = definition.input_shape.channels
+        raise NetworkDefinitionError(f"takes {channels} channels, but images have 3", path=path)
+    counts = {head.classes for head in definition.heads}
+    if not counts:
+        raise NetworkDefinitionError("has no [yolo] section, so it detects nothing", path=path)
+    if len(counts) > 1:
+        message = f"its [yolo] sections differ in classes: {sorted(counts)}"
+        raise NetworkDefinitionError(message, path=path)
+    return counts.pop()
+
+
+def _darknet_weights(
+    definition: NetworkDefinition, weights: Path | None, seed: int
+) -> Mapping[str, Tensor] | Path:
+    if weights is None:
+        return seeded_darknet_weights(definition, seed=seed)
+    if weights.suffix == ".weights":
+        return DarknetWeights(weights, definition)
+    return check_checkpoint(weights)

@@ -1,0 +1,81 @@
+"""What a detection network is made of, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from swapnet_ros.perception.errors import WeightsError
+from swapnet_ros.perception.models.checkpoints import read_checkpoint
+from swapnet_ros.perception.tasks.preprocessing import PreparedImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Boxes that a network proposes for one image, before the overlapping ones are sorted out.
+
+    Attributes:
+        boxes: float32 [N, 4], x_min, y_min, x_max, y_max in network pixels.
+        scores: float32 [N], 0..1.
+        class_ids: int64 [N], indices into the network's labels.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    class_ids: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionNetwork:
+    """A detection network with all that is needed to run it; the weights are not loaded.
+
+    Attributes:
+        name: as it was asked for; for a cfg file, its name without the ending.
+        build: makes the network in eval mode, with initial weights; works under
+            `torch.device("meta")` too, as long as only shapes matter.
+        weights: what belongs into it: a `.pth` or `.safetensors` path, or a mapping from state-dict
+            names to tensors that reads or draws one at a time.
+        is_random: the weights are random ones; the boxes mean nothing.
+        example_inputs: positional arguments of the real size.
+        labels: class names by class id.
+        preprocess: image uint8 [H, W, 3] in RGB to the network's arguments.
+        decode: the network's outputs for one image, and the smallest score, to candidates.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    weights: Path | Mapping[str, Tensor]
+    is_random: bool
+    example_inputs: tuple[Any, ...]
+    labels: tuple[str, ...]
+    preprocess: Callable[[NDArray[np.uint8]], PreparedImage]
+    decode: Callable[[Any, float], Candidates]
+
+    def build_in_memory(self) -> nn.Module:
+        """The network with its weights, all of it in memory: what a swapped one is compared with.
+
+        Raises:
+            WeightsError: the weights cannot be read or belong to another network.
+        """
+        network = self.build()
+        is_path = isinstance(self.weights, Path)
+        weights = read_checkpoint(self.weights) if is_path else self.weights
+        state = network.state_dict()
+        different = sorted(state.keys() ^ weights.keys())
+        if different:
+            raise WeightsError(
+                f"the weights do not belong to {self.name}: {len(different)} names stand on one side "
+                f"only, the first is {different[0]}",
+                path=Path(self.weights) if is_path else Path(self.name),
+            )
+        with torch.no_grad():
+            for name, tensor in state.items():
+                tensor.copy_(weights[name])
+        return network

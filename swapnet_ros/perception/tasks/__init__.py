@@ -1,0 +1,1 @@
+"""Perception tasks: preprocess, network, decode; one module per kind of task."""
