@@ -33,8 +33,8 @@ def draw_detections(image: NDArray[np.uint8], result: DetectionResult) -> NDArra
     height, width = image.shape[:2]
     if (result.width, result.height) != (width, height):
         raise ImageError(
-            f"the result belongs to an image of {result.width}x{result.height} pixels, but this one has "
-            f"{width}x{height}; pass the image that was given to preprocess"
+            f"the result belongs to an image of {result.width}x{result.height} pixels, but this "
+            f"one has {width}x{height}; pass the image that was given to preprocess"
         )
     canvas = np.array(image, order="C")
     for detection in reversed(result.detections):
@@ -72,4 +72,5 @@ def _draw_caption(canvas: NDArray[np.uint8], detection: Detection) -> None:
 
 
 def _line_width(canvas: NDArray[np.uint8]) -> int:
-    return max(1, round(canvas.shape[0] / 360))
+    height: int = canvas.shape[0]
+    return max(1, round(height / 360))

@@ -46,11 +46,11 @@ def detection_network(
     """Find a detection network; nothing is loaded but its definition.
 
     Args:
-        network: `yolov3`, `yolov3-tiny`, `yolov4`; the path of a Darknet `.cfg` file; the name of a `.cfg`
-            file without the ending, where that file lies beside `weights`; or a name of
+        network: `yolov3`, `yolov3-tiny`, `yolov4`; the path of a Darknet `.cfg` file; the name of a
+            `.cfg` file without the ending, where that file lies beside `weights`; or a name of
             `torchvision.models.detection`.
-        weights: for Darknet networks a `.weights` file, for all a `.pth`, `.pt` or `.safetensors` file
-            with the network's state dict; None for random weights.
+        weights: for Darknet networks a `.weights` file, for all a `.pth`, `.pt` or `.safetensors`
+            file with the network's state dict; None for random weights.
         labels: class names, one per line, without a background; None for the network's own.
         input_size: pixels, one number for a square or height and width; None for the network's own.
         seed: chooses random weights.
@@ -95,8 +95,8 @@ def _unknown(network: str) -> UnknownNetworkError:
     close = difflib.get_close_matches(network, names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UnknownNetworkError(
-        f"there is no detection network '{network}'.{hint} Known are {', '.join(names)}, the path of a "
-        "Darknet .cfg file, or the name of a .cfg file that lies beside the weights file."
+        f"there is no detection network '{network}'.{hint} Known are {', '.join(names)}, the path "
+        "of a Darknet .cfg file, or the name of a .cfg file that lies beside the weights file."
     )
 
 

@@ -65,17 +65,23 @@ class DetectionNetwork:
             WeightsError: the weights cannot be read or belong to another network.
         """
         network = self.build()
-        is_path = isinstance(self.weights, Path)
-        weights = read_checkpoint(self.weights) if is_path else self.weights
+        weights = self.weights
+        if isinstance(weights, Path):
+            weights = read_checkpoint(weights)
         state = network.state_dict()
         different = sorted(state.keys() ^ weights.keys())
         if different:
-            raise WeightsError(
-                f"the weights do not belong to {self.name}: {len(different)} names stand on one side "
-                f"only, the first is {different[0]}",
-                path=Path(self.weights) if is_path else Path(self.name),
-            )
+            raise self._mismatch(f"{len(different)} names differ, the first is {different[0]}")
         with torch.no_grad():
             for name, tensor in state.items():
-                tensor.copy_(weights[name])
+                value = weights[name]
+                if value.shape != tensor.shape:
+                    shapes = f"{list(value.shape)} instead of {list(tensor.shape)}"
+                    raise self._mismatch(f"{name} is {shapes}")
+                tensor.copy_(value)
         return network
+
+    def _mismatch(self, difference: str) -> WeightsError:
+        path = self.weights if isinstance(self.weights, Path) else Path(self.name)
+        message = f"the weights {path} do not belong to {self.name}: {difference}"
+        return WeightsError(message, path=path)

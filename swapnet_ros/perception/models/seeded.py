@@ -21,8 +21,8 @@ class SeededWeights(Mapping[str, Tensor]):
     Threads: any thread may read; the object never changes.
 
     Args:
-        skeleton: the network whose state dict to imitate; only its names, shapes and dtypes are read, so
-            it may stand on the meta device.
+        skeleton: the network whose state dict to imitate; only its names, shapes and dtypes are
+            read, so it may stand on the meta device.
         seed: chooses the weights.
         gains: state-dict name to factor, for tensors that should be smaller or larger.
         constants: state-dict name to the tensor that stands there instead.

@@ -22,9 +22,9 @@ _FIXED_SIZES = {"ssd300_vgg16": (300, 300), "ssdlite320_mobilenet_v3_large": (32
 _DEFAULT_SIZES = {"fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640)}
 _DEFAULT_SIZE = (800, 1333)
 
-# [Note: frozen normalisation] torchvision builds these with FrozenBatchNorm2d when they are trained,
-# and the ones with a figure get that epsilon with their published weights. A checkpoint therefore
-# belongs to such a network and not to the one that the same function builds without weights.
+# [Note: frozen normalisation] torchvision builds these with FrozenBatchNorm2d when they get trained
+# weights, and sets this epsilon for the published ones. A checkpoint therefore belongs to such a
+# network, and not to the one that the same function builds without weights.
 _FROZEN_EPSILON = {
     "fasterrcnn_resnet50_fpn": 0.0,
     "maskrcnn_resnet50_fpn": 0.0,
@@ -57,7 +57,7 @@ def torchvision_network(
     """One of torchvision's detection networks with its own preprocessing and labels.
 
     The network resizes its images itself; here every image is brought to one size before, at which
-    the network's own resizing does nothing, so that the memory it needs does not depend on the camera.
+    the network's own resizing does nothing, so that its memory does not depend on the camera.
 
     Args:
         name: as in torchvision, one of `torchvision_names()`.
@@ -119,7 +119,7 @@ class TorchvisionBuilder:
         if self.name not in _FIXED_SIZES:
             short, long = sorted((self.height, self.width))
             sizes = {"min_size": short, "max_size": long}
-        network = models.get_model(
+        network: nn.Module = models.get_model(
             self.name, weights=None, weights_backbone=None, num_classes=self.classes, **sizes
         )
         if self.is_trained and self.name in _FROZEN_EPSILON:

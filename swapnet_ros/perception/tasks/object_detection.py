@@ -97,7 +97,7 @@ class ObjectDetection:
             outputs: what the network returned for `prepared.inputs`.
             prepared: what `preprocess` returned.
             score_threshold: smallest score, 0..1.
-            iou_threshold: of two boxes of one class that overlap by more, the better one stays; 0..1.
+            iou_threshold: of two boxes of one class that overlap by more, the better stays; 0..1.
             max_detections: the best ones that are returned.
 
         Returns:
@@ -108,9 +108,7 @@ class ObjectDetection:
         """
         _check_thresholds(score_threshold, iou_threshold, max_detections)
         candidates = _best(self.network.decode(outputs, score_threshold))
-        kept = batched_nms(
-            candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold
-        )
+        kept = batched_nms(candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold)
         geometry = prepared.geometry
         return DetectionResult(
             detections=self._typed(candidates, kept, geometry)[:max_detections],

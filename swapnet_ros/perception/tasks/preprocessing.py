@@ -182,12 +182,12 @@ def check_rgb_image(image: object) -> None:
     found = f"{image.dtype} {list(image.shape)}"
     if image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(
-            f"an image must be uint8 [H, W, 3] in RGB, but is {found}; convert grey images and images "
-            "with an alpha channel first, for example with cv2.cvtColor"
+            f"an image must be uint8 [H, W, 3] in RGB, but is {found}; convert grey images and "
+            "images with an alpha channel first, for example with cv2.cvtColor"
         )
     if image.dtype != np.uint8:
         raise ImageError(
-            f"an image must be uint8 [H, W, 3] in 0..255, but is {found}; scale and convert it first"
+            f"an image must be uint8 [H, W, 3] in 0..255, but is {found}; scale and convert it"
         )
     if 0 in image.shape:
         raise ImageError(f"an image must have pixels, but is {found}; drop empty frames")

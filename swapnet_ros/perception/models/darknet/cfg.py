@@ -40,7 +40,8 @@ class Section:
 
     def error(self, message: str, *, key: str | None = None) -> NetworkDefinitionError:
         """An error that points at the key's line, or at the section's header."""
-        line = self.options[key].line if key in self.options else self.line
+        option = None if key is None else self.options.get(key)
+        line = self.line if option is None else option.line
         return NetworkDefinitionError(message, path=self.path, line=line, section=self.name)
 
     def text(self, key: str, default: str) -> str:
@@ -94,8 +95,8 @@ class Section:
 def read_sections(path: Path) -> tuple[Section, ...]:
     """Split a cfg file into its sections.
 
-    White space inside lines has no meaning; lines that begin with `#` or `;` are comments, and a `#`
-    ends a value.
+    White space inside lines has no meaning; lines that begin with `#` or `;` are comments, and a
+    `#` ends a value.
 
     Args:
         path: a Darknet cfg file.
@@ -142,11 +143,11 @@ def _section_name(line: str, path: Path, number: int) -> str:
 
 def _add_option(line: str, number: int, section: Section, options: dict[str, Option]) -> None:
     key, equals, text = line.partition("=")
-    place = {"path": section.path, "line": number, "section": section.name}
+    message = None
     if not (key and equals and text):
-        raise NetworkDefinitionError(f"'{line[:40]}' is no key=value pair", **place)
-    if key in options and options[key].text != text:
-        first = options[key]
-        message = f"{key}={text}, but line {first.line} says {key}={first.text}"
-        raise NetworkDefinitionError(message, **place)
+        message = f"'{line[:40]}' is no key=value pair"
+    elif key in options and options[key].text != text:
+        message = f"{key}={text}, but line {options[key].line} says {key}={options[key].text}"
+    if message is not None:
+        raise NetworkDefinitionError(message, path=section.path, line=number, section=section.name)
     options.setdefault(key, Option(text=text, line=number))

@@ -26,9 +26,7 @@ from swapnet_ros.perception.models.darknet.layers import (
 from swapnet_ros.perception.models.darknet.modules import ACTIVATIONS
 
 
-def read_definition(
-    path: Path, *, input_size: tuple[int, int] | None = None
-) -> NetworkDefinition:
+def read_definition(path: Path, *, input_size: tuple[int, int] | None = None) -> NetworkDefinition:
     """Read a Darknet cfg file and work out every layer's shape.
 
     Args:
@@ -39,8 +37,8 @@ def read_definition(
         The network's definition.
 
     Raises:
-        NetworkDefinitionError: the file cannot be read; a section is unknown; a key is unknown, has a
-            bad value, or asks for something that is not supported; the layers do not fit together.
+        NetworkDefinitionError: the file cannot be read; a section is unknown; a key is unknown, has
+            a bad value, or asks for what is not supported; the layers do not fit together.
     """
     net, *sections = read_sections(path)
     check_keys(net)
@@ -149,8 +147,8 @@ def _convolutional(at: _Position) -> Layer:
     kernel = section.integer("size", 1, minimum=1)
     groups = section.integer("groups", 1, minimum=1)
     if shape.channels % groups or filters % groups:
-        message = f"groups={groups} divides not both {shape.channels} channels and {filters} filters"
-        raise section.error(message, key="groups")
+        both = f"{shape.channels} channels and {filters} filters"
+        raise section.error(f"groups={groups} does not divide both {both}", key="groups")
     is_padded = section.integer("pad", 0) != 0
     padding = kernel // 2 if is_padded else section.integer("padding", 0, minimum=0)
     stride = at.stride()
@@ -218,7 +216,7 @@ def _route(at: _Position) -> Layer:
     for shape in shapes:
         _check_same_image(at, shape, shapes[0], key="layers")
         if shape.channels % groups:
-            raise section.error(f"groups={groups} divides not {shape}", key="groups")
+            raise section.error(f"groups={groups} does not divide {shape}", key="groups")
     channels = sum(shape.channels // groups for shape in shapes)
     return Route(
         index=at.index,
@@ -287,8 +285,8 @@ def _check_same_image(at: _Position, shape: Shape, expected: Shape, *, key: str)
     if (shape.height, shape.width) == (expected.height, expected.width):
         return
     raise at.section.error(
-        f"joins outputs of {shape} and {expected}, whose heights and widths differ; with a detection "
-        "network make the input's height and width multiples of 32",
+        f"joins outputs of {shape} and {expected}, whose heights and widths differ; for most "
+        "networks the input's height and width must be multiples of 32",
         key=key,
     )
 

@@ -1,8 +1,8 @@
 """Which keys of a cfg file mean something here, and which may be passed over.
 
-A key is one of three: **read** (it shapes the network), **training** (it has no effect once a network is
-trained, so its value does not matter), or **fixed** (it would change the network in a way that is not
-supported, so it may only stand at the value that changes nothing).
+A key is one of three: **read** (it shapes the network), **training** (it has no effect once a
+network is trained, so its value does not matter), or **fixed** (it would change the network in a
+way that is not supported, so it may only stand at the value that changes nothing).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _KEYS = {
             "power adam B1 B2 eps mosaic mosaic_bound mixup cutmix blur gaussian_noise flip aspect "
             "max_crop min_crop center resize_step label_smooth_eps sgdr_cycle sgdr_mult track "
             "augment_speed sequential_subdivisions try_fix_nan weights_reject_freq loss_scale "
-            "equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels ema_alpha "
-            "use_cuda_graph dynamic_minibatch optimized_memory workspace_size_limit_MB attention "
-            "adversarial_lr max_chart_loss unsupervised contrastive contrastive_color "
+            "equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels "
+            "ema_alpha use_cuda_graph dynamic_minibatch optimized_memory workspace_size_limit_MB "
+            "attention adversarial_lr max_chart_loss unsupervised contrastive contrastive_color "
             "contrastive_jit_flip"
         ),
         fixed={"time_steps": "1"},
@@ -88,10 +88,10 @@ _KEYS = {
     "yolo": SectionKeys(
         read=_words("mask anchors classes num scale_x_y new_coords"),
         training=_words(
-            "jitter resize ignore_thresh truth_thresh iou_thresh iou_thresh_kind random max max_delta "
-            "iou_loss iou_normalizer obj_normalizer cls_normalizer delta_normalizer objectness_smooth "
-            "label_smooth_eps focal_loss counters_per_class show_details nms_kind beta_nms "
-            "track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm"
+            "jitter resize ignore_thresh truth_thresh iou_thresh iou_thresh_kind random max "
+            "max_delta iou_loss iou_normalizer obj_normalizer cls_normalizer delta_normalizer "
+            "objectness_smooth label_smooth_eps focal_loss counters_per_class show_details nms_kind "
+            "beta_nms track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm"
         ),
     ),
 }

@@ -53,7 +53,7 @@ class Convolution(Layer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxPool(Layer):
-    """Largest value of each window; `padding` is the sum of both sides, the left one rounded down."""
+    """Largest value of each window; `padding` is that of both sides, the left one rounded down."""
 
     kernel: int
     stride: tuple[int, int]
@@ -117,7 +117,7 @@ class NetworkDefinition:
     Attributes:
         path: the cfg file.
         input_shape: of one image.
-        is_letterboxed: the net section asks for images that keep their proportions (`letter_box=1`).
+        is_letterboxed: images keep their proportions (`letter_box=1` in the net section).
         layers: all layers in order.
     """
 

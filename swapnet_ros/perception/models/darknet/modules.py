@@ -52,7 +52,8 @@ class ConvolutionalLayer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, C, H, W] to [B, filters, H', W']."""
-        return self.activation(self.norm(self.conv(image)))
+        output: Tensor = self.activation(self.norm(self.conv(image)))
+        return output
 
 
 class MaxPoolLayer(nn.Module):
@@ -60,7 +61,7 @@ class MaxPoolLayer(nn.Module):
 
     def __init__(self, layer: layers.MaxPool) -> None:
         super().__init__()
-        self.padding = layer.padding
+        self.kernel, self.stride, self.padding = layer.kernel, layer.stride, layer.padding
         self.before = layer.padding // 2
         # torch pads both sides alike and by at most half a window; Darknet does neither.
         self.is_symmetric = 2 * self.before == layer.padding <= layer.kernel
@@ -76,13 +77,13 @@ class MaxPoolLayer(nn.Module):
             if top or bottom or left or right:
                 borders = (left, right, top, bottom)
                 image = functional.pad(image, borders, value=float("-inf"))
-        return self.pool(image)
+        output: Tensor = self.pool(image)
+        return output
 
     def _borders(self, size: int, *, axis: int) -> tuple[int, int]:
         """Pixels before and after that the windows reach; none where the stride skips them."""
-        kernel, stride = self.pool.kernel_size, self.pool.stride[axis]
-        windows = (size + self.padding - kernel) // stride + 1
-        reached = (windows - 1) * stride + kernel - self.before
+        windows = (size + self.padding - self.kernel) // self.stride[axis] + 1
+        reached = (windows - 1) * self.stride[axis] + self.kernel - self.before
         return self.before, max(0, reached - size)
 
 
@@ -103,7 +104,8 @@ class ShortcutLayer(nn.Module):
             else:
                 total = total.clone() if total is image else total
                 total[:, : other.shape[1]] += other
-        return self.activation(total)
+        output: Tensor = self.activation(total)
+        return output
 
 
 class RouteLayer(nn.Module):

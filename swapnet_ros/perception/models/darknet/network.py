@@ -12,8 +12,9 @@ class DarknetNetwork(nn.Module):
     """A network in eval mode, built from its definition; weights are torch's initial ones.
 
     State-dict names follow the count of layers in the cfg file: `layers.12.conv.weight`,
-    `layers.12.norm.running_var`. The module holds nothing that changes in `forward`, so that several
-    threads may call it at once.
+    `layers.12.norm.running_var`.
+
+    Threads: any thread may call it; nothing in it changes in `forward`.
     """
 
     def __init__(self, definition: NetworkDefinition) -> None:

@@ -14,17 +14,16 @@ from swapnet_ros.perception.models.darknet.layers import (
 from swapnet_ros.perception.models.darknet.network import DarknetNetwork
 from swapnet_ros.perception.models.seeded import SeededWeights
 
-_BRANCH_GAIN = 0.3
-"""Scale of the branch that a shortcut adds: the variance grows by 9 % at each instead of doubling."""
-_HEAD_GAIN = 0.5
+_BRANCH_GAIN = 0.1
+"""Scale of the branch that a shortcut adds: without it the variance doubles at each of them."""
+_HEAD_GAIN = 0.2
 _QUIET_LOGIT = -4.0
 
 
 def seeded_darknet_weights(definition: NetworkDefinition, *, seed: int) -> SeededWeights:
     """Random weights for a network that nobody has trained.
 
-    Objectness and classes start at improbable values, so that decoding has a few boxes to work on
-    instead of thousands.
+    The objectness of every cell is low, so that decoding does not drown in boxes.
 
     Args:
         definition: the network.

@@ -41,10 +41,10 @@ class DarknetWeights(Mapping[str, Tensor]):
     """The tensors of a `.weights` file under the state-dict names of `DarknetNetwork`.
 
     The file is checked against the network when the mapping is made; afterwards every look-up reads
-    that one tensor and keeps nothing. Reads are plain ones rather than through a map of the file, so
-    that the file's pages never count as memory of this process.
+    that one tensor and keeps nothing. Reads are plain ones rather than through a map of the file,
+    so that the file's pages never count as memory of this process.
 
-    `num_batches_tracked`, which batch normalisation has in a state dict and Darknet does not write, is 0.
+    Darknet does not write `num_batches_tracked`, which a state dict has: it is 0.
 
     Threads: any thread may read; the object never changes.
 
@@ -58,8 +58,8 @@ class DarknetWeights(Mapping[str, Tensor]):
     Source:
         AlexeyAB/darknet, src/parser.c `load_weights_upto` and `load_convolutional_weights`: three
         int32 (major, minor, revision), the number of images seen (int64 from version 0.2 on, else
-        int32), then for each convolution its biases, with batch normalisation also scales, means and
-        variances, then its kernel.
+        int32), then for each convolution its biases, with batch normalisation also scales, means
+        and variances, then its kernel.
     """
 
     def __init__(self, path: Path, definition: NetworkDefinition) -> None:
@@ -140,13 +140,14 @@ def _lay_out(definition: NetworkDefinition, header_bytes: int) -> dict[str, Stor
 
 
 def _tensors_in_file_order(layer: Convolution) -> Iterator[tuple[str, tuple[int, ...]]]:
-    per_filter = (layer.shape.channels,)
+    filters = layer.shape.channels
     if layer.has_norm:
         for suffix in ("bias", "weight", "running_mean", "running_var"):
-            yield f"norm.{suffix}", per_filter
+            yield f"norm.{suffix}", (filters,)
     else:
-        yield "conv.bias", per_filter
-    yield "conv.weight", (*per_filter, layer.in_channels // layer.groups, layer.kernel, layer.kernel)
+        yield "conv.bias", (filters,)
+    channels = layer.in_channels // layer.groups
+    yield "conv.weight", (filters, channels, layer.kernel, layer.kernel)
 
 
 def _check_size(
