@@ -58,11 +58,12 @@ class LiveParameters:
             ParameterValueError: an override has the wrong type or is out of range.
         """
         self._specs = {spec.name: spec for spec in specs}
+        self._values: Values = MappingProxyType({})
         self._apply = apply
         self._changed = changed
         self._node_name = node.get_fully_qualified_name()
         declared = {spec.name: self._declare(node, spec) for spec in specs}
-        self._values: Values = MappingProxyType(declared)
+        self._values = MappingProxyType(declared)
         node.add_on_set_parameters_callback(self._on_set)
 
     def __repr__(self) -> str:
@@ -79,6 +80,8 @@ class LiveParameters:
         except ParameterException as error:
             raise ParameterValueError(f"{self._node_name}: {spec.name}: {error}") from error
         value = _plain(parameter.value)
+        if value is None and isinstance(spec.default, list):
+            value = []  # an empty list in YAML has no type, so rclpy reads it as nothing
         problem = spec.problem(value)
         if problem is not None:
             raise ParameterValueError(f"{self._node_name}: {problem}")
@@ -111,6 +114,7 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
         description=spec.description,
         additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",
         read_only=not spec.is_live,
+        dynamic_typing=True,  # `ParameterSpec.problem` checks types, with better words than rclpy's
     )
     if spec.minimum is None or spec.maximum is None:
         return descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class ObjectDetectionNode(TaskNode):
     def open_network(self, values: Values) -> DetectionNetwork:
         """Find the network that the parameters name."""
         return detection_network(
-            values["network"],
+            os.path.expanduser(values["network"]),
             weights=_path(values["weights"]),
             labels=_path(values["labels"]),
             input_size=values["input_size"] or None,
