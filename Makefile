@@ -14,7 +14,7 @@ RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(NETWORK),--network "$(NET
 .PHONY: run test check exact slow bench setup clean
 
 run:
-	@$(IN_WORKSPACE) python -m swapnet_ros.nodes.drive $(RUN_OPTIONS)
+	@$(IN_WORKSPACE) install/lib/swapnet_ros/drive $(RUN_OPTIONS)
 
 test:
 	@$(PYTEST) -m "not slow and not gpu" $(PYTEST_OPTIONS)

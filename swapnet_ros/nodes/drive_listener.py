@@ -1,0 +1,93 @@
+"""Listening while the children of a drive do their work, and noticing when they fail."""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.executors import SingleThreadedExecutor
+
+from swapnet_ros.evaluation.drive_view import DriveView
+from swapnet_ros.nodes.child_process import ChildProcess
+from swapnet_ros.nodes.drive_monitor import DriveMonitor
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+_LOADING_LIMIT_S = 300.0
+_SPIN_S = 0.1
+_QUIET_S = 2.5  # longer than the status takes to come round
+
+
+class DriveError(Exception):
+    """The drive cannot go on.
+
+    Attributes:
+        exit_code: 1 where the measured thing failed, 2 for bad usage or input.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class DriveListener:
+    """Spins the monitor and shows its figures while the children do something."""
+
+    def __init__(
+        self, executor: SingleThreadedExecutor, monitor: DriveMonitor, view: DriveView
+    ) -> None:
+        self._executor, self._monitor, self._view = executor, monitor, view
+
+    def until_loaded(self, perception: ChildProcess) -> None:
+        """Wait for the detector's network."""
+        deadline_s = time.monotonic() + _LOADING_LIMIT_S
+        while not self._monitor.is_ready:
+            self._spin("loading")
+            _require_alive(perception)
+            if self._monitor.problem:
+                raise DriveError(f"object_detection: {self._monitor.problem}")
+            if time.monotonic() > deadline_s:
+                raise DriveError(
+                    f"no network was loaded within {_LOADING_LIMIT_S:.0f} s\n"
+                    + perception.last_lines()
+                )
+
+    def until_played(self, perception: ChildProcess, player: ChildProcess) -> None:
+        """Wait for the end of the video."""
+        while player.exit_code is None:
+            self._spin("playing")
+            _require_alive(perception)
+        if player.exit_code != 0:
+            raise _crash(player)
+
+    def until_quiet(self, perception: ChildProcess) -> None:
+        """Wait for the last results, and for the state after them."""
+        count, changed_s = -1, time.monotonic()
+        while True:
+            figures = self._monitor.record.figures()
+            quiet_s = _QUIET_S + (2 * figures.latency.p99_s if figures.latency else 0.0)
+            if figures.frames_processed != count:
+                count, changed_s = figures.frames_processed, time.monotonic()
+            elif time.monotonic() - changed_s > quiet_s:
+                return
+            self._spin("finishing")
+            _require_alive(perception)
+
+    def _spin(self, phase: str) -> None:
+        """Serve callbacks for a moment, then show where things stand."""
+        end_s = time.monotonic() + _SPIN_S
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left_s)
+        self._view.show(phase, self._monitor.record.figures())
+
+
+def _require_alive(child: ChildProcess) -> None:
+    if child.exit_code is not None:
+        raise _crash(child)
+
+
+def _crash(child: ChildProcess) -> DriveError:
+    usage = child.exit_code == EXIT_USAGE
+    return DriveError(
+        f"{child.name} ended with exit code {child.exit_code}:\n{child.last_lines()}",
+        exit_code=EXIT_USAGE if usage else EXIT_FAILED,
+    )

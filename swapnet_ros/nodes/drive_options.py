@@ -1,0 +1,102 @@
+"""What `make run` can be told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapnet_core.sizes import parse_size
+
+DEFAULT_NETWORK = "yolov3"
+# The smallest ratio of demand to budget in SwapNet's evaluation.
+DEFAULT_DEMAND_OVER_BUDGET = 2.32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveOptions:
+    """One drive.
+
+    Attributes:
+        video: video file to play; None for the road scene that the project draws.
+        network: name of a detection network or path of a `.cfg` file.
+        weights: weights file; None for random weights.
+        labels: file of class names; None for the network's own.
+        budget_bytes: memory budget; None for the demand divided by 2.32.
+        duration_s: how long to play; None for the video once.
+        out: folder for what the drive leaves.
+    """
+
+    video: Path | None
+    network: str
+    weights: Path | None
+    labels: Path | None
+    budget_bytes: int | None
+    duration_s: float | None
+    out: Path
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> DriveOptions:
+    """Read the command line; mistakes end the program with exit code 2 and one line each.
+
+    Args:
+        arguments: without the program's name; None for the process's own.
+    """
+    parser = argparse.ArgumentParser(prog="drive", description=_DESCRIPTION)
+    parser.add_argument("--video", type=_file, help="video file; default: a drawn road scene")
+    parser.add_argument("--network", type=_network, default=DEFAULT_NETWORK, help="name or .cfg")
+    parser.add_argument("--weights", type=_file, help="weights file; default: random weights")
+    parser.add_argument("--labels", type=_file, help="file with one class name per line")
+    parser.add_argument(
+        "--budget",
+        type=_size,
+        help=f"such as 96MiB; default: demand / {DEFAULT_DEMAND_OVER_BUDGET}",
+    )
+    parser.add_argument("--duration", type=_seconds, help="seconds to play; default: once through")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
+    found = parser.parse_args(arguments)
+    return DriveOptions(
+        video=found.video,
+        network=found.network,
+        weights=found.weights,
+        labels=found.labels,
+        budget_bytes=found.budget,
+        duration_s=found.duration,
+        out=found.out.resolve(),
+    )
+
+
+_DESCRIPTION = (
+    "Plays a video into an image topic, detects objects in it within a memory budget, and shows "
+    "what happens. Leaves drive.mp4 and summary.json."
+)
+
+
+def _file(text: str) -> Path:
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
+
+
+def _network(text: str) -> str:
+    """Make the path of a definition absolute, since other processes read it, too."""
+    return str(_file(text)) if text.endswith(".cfg") else text
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a positive number of seconds is wanted, not {text!r}")
+    return seconds
