@@ -78,6 +78,6 @@ def _generator(seed: int, name: str) -> torch.Generator:
 
 
 def _neutral(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    if name.endswith((".weight", ".running_var")):
+    if name.endswith(("weight", "running_var")):
         return torch.ones(shape, dtype=dtype)
     return torch.zeros(shape, dtype=dtype)

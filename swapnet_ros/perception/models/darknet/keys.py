@@ -90,8 +90,9 @@ _KEYS = {
         training=_words(
             "jitter resize ignore_thresh truth_thresh iou_thresh iou_thresh_kind random max "
             "max_delta iou_loss iou_normalizer obj_normalizer cls_normalizer delta_normalizer "
-            "objectness_smooth label_smooth_eps focal_loss counters_per_class show_details nms_kind "
-            "beta_nms track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm"
+            "objectness_smooth label_smooth_eps focal_loss counters_per_class show_details "
+            "nms_kind beta_nms track_history_size sim_thresh dets_for_track dets_for_show "
+            "track_ciou_norm"
         ),
     ),
 }
