@@ -8,19 +8,15 @@ from collections.abc import Mapping
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from swapnet_ros.evaluation.drive_record import DriveRecord, FramePlayed, FrameResult, SwapFigures
 from swapnet_ros.msg import DetectionArray, PlayedFrame, SwapStatus
+from swapnet_ros.nodes.video_player import PLAYED_QOS
 from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
 
 _DETECTOR = "object_detection"
 _BEST_EFFORT = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
-_PLAYED_QOS = QoSProfile(
-    depth=4096,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 
 
 class DriveMonitor(Node):
@@ -37,7 +33,7 @@ class DriveMonitor(Node):
         self.record = DriveRecord()
         self.problem = ""
         self.detector_diagnostics: Mapping[str, str] = {}
-        self.create_subscription(PlayedFrame, "video_player/played", self._on_played, _PLAYED_QOS)
+        self.create_subscription(PlayedFrame, "video_player/played", self._on_played, PLAYED_QOS)
         self.create_subscription(
             DetectionArray, f"{_DETECTOR}/detections", self._on_detections, _BEST_EFFORT
         )

@@ -25,9 +25,9 @@ from swapnet_ros.nodes.images import encode_image
 _FRAME_ID = "camera"
 _POLL_S = 0.05
 _ACKNOWLEDGE_S = 5.0
-_CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Whoever keeps count wants every one of them, also those from before it came.
-_PLAYED_QOS = QoSProfile(
+PLAYED_QOS = QoSProfile(
     depth=4096,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
@@ -49,8 +49,8 @@ class VideoPlayer(Node):
         super().__init__("video_player")
         path = Path(self.declare_parameter("video", "").value)
         self._duration_s = float(self.declare_parameter("duration_s", 0.0).value)
-        self._images = self.create_publisher(Image, "image", _CAMERA_QOS)
-        self._played = self.create_publisher(PlayedFrame, "~/played", _PLAYED_QOS)
+        self._images = self.create_publisher(Image, "image", CAMERA_QOS)
+        self._played = self.create_publisher(PlayedFrame, "~/played", PLAYED_QOS)
         self._reader = VideoReader(path)
         self._next_index = 0
         self.skipped_count = 0
