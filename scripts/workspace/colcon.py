@@ -59,7 +59,7 @@ def _build(variables: Mapping[str, str]) -> None:
 
 
 def _digest_of_sources(variables: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(variables["AMENT_PREFIX_PATH"].encode())
+    digest = hashlib.sha256(variables.get("AMENT_PREFIX_PATH", "").encode())
     for path in _sources():
         digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode:o}\0".encode())
         digest.update(path.read_bytes())

@@ -7,17 +7,18 @@ variable says that this is done; presetting both saves each process its second s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from machine import INSTALL, VENV, RosSource
+from machine import INSTALL, ROOT, VENV, RosSource
 
+_LISTS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")
 _WHEELS_GUARD = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 
 
 def for_build(ros: RosSource) -> dict[str, str]:
     """Return the variables under which CMake finds ROS 2 and the virtual environment's Python."""
-    variables = dict(os.environ)
+    variables = _without_ours(os.environ)
     variables["VIRTUAL_ENV"] = str(VENV)
     _prepend(variables, "PATH", [VENV / "bin"])
     if ros.is_wheels:
@@ -38,6 +39,17 @@ def for_use(ros: RosSource) -> dict[str, str]:
     return variables
 
 
+def _without_ours(variables: Mapping[str, str]) -> dict[str, str]:
+    """Undo `for_use`, so that a set-up inside of the environment comes to the same result."""
+    cleaned = dict(variables)
+    for name in _LISTS:
+        entries = [entry for entry in cleaned.pop(name, "").split(os.pathsep) if entry]
+        kept = [entry for entry in entries if not Path(entry).is_relative_to(ROOT)]
+        if kept:
+            cleaned[name] = os.pathsep.join(kept)
+    return cleaned
+
+
 def _installed_modules() -> Path:
     """Find the install space's module folder, whose name differs between distributions."""
     return next(INSTALL.rglob("*-packages/swapnet_core")).parent
@@ -48,7 +60,5 @@ def _wheel_libraries() -> list[Path]:
 
 
 def _prepend(variables: dict[str, str], name: str, paths: Iterable[Path]) -> None:
-    """Put paths in front of a list variable, each once."""
-    new = [str(path) for path in paths]
-    old = [entry for entry in variables.get(name, "").split(os.pathsep) if entry]
-    variables[name] = os.pathsep.join([*new, *(entry for entry in old if entry not in new)])
+    old = variables.get(name)
+    variables[name] = os.pathsep.join([*map(str, paths), *([old] if old else [])])
