@@ -195,11 +195,9 @@ def check_rgb_image(image: object) -> None:
 
 def _resized(image: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    # A mirrored or channel-swapped view has strides that OpenCV does not take.
-    resized = cv2.resize(
-        np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR
-    )
+        # torch takes neither negative strides nor the read-only buffer of a message
+        return np.require(image, requirements=("C", "W"))
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -35,13 +35,14 @@ def test_a_box_comes_back_from_the_network_to_where_it_was(fit, source, target, 
 
 
 @pytest.mark.parametrize("fit", _FITS)
-def test_geometry_says_where_pixels_really_went(fit):
-    image = np.zeros((120, 200, 3), np.uint8)
-    image[40:80, 50:150] = 255
+@pytest.mark.parametrize("shape", [(120, 200), (200, 120)])
+def test_geometry_says_where_pixels_really_went(fit, shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[40:80, 50:100] = 255
 
     planes, geometry = fit(height=96, width=128)(image)
 
-    box = geometry.to_network(torch.tensor([[50.0, 40.0, 150.0, 80.0]]))
+    box = geometry.to_network(torch.tensor([[50.0, 40.0, 100.0, 80.0]]))
     rows, columns = (planes[0, 0] > 0.75).nonzero(as_tuple=True)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose(found, box[0], atol=1.0)
@@ -91,7 +92,7 @@ def test_values_are_exact_and_channels_stay_in_order(fit):
         lambda image: np.lib.stride_tricks.as_strided(image, image.shape, (0, 3, 1)),
     ],
 )
-@pytest.mark.parametrize("side", [16, 24])
+@pytest.mark.parametrize("side", [24, 48])
 def test_any_strides_give_what_a_copy_gives(fit, view, side):
     image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     image.setflags(write=False)

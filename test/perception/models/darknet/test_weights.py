@@ -81,7 +81,7 @@ def test_every_look_up_is_a_tensor_of_its_own(define, path):
 
 
 @pytest.mark.parametrize(
-    ("cut", "layer"), [(4, 2), (4 * 12, 2), (4 * 18 + 4, 0), (4 * sum(_COUNTS), 0)]
+    ("cut", "layer"), [(4, 2), (4 * 12, 2), (4 * 18, 2), (4 * 18 + 4, 0), (4 * sum(_COUNTS), 0)]
 )
 def test_a_file_that_is_too_short(define, path, cut, layer):
     _write(path)
