@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from swapnet_ros.perception.errors import NetworkDefinitionError, UnknownNetworkError
@@ -18,13 +17,15 @@ from swapnet_ros.perception.models.darknet.layers import NetworkDefinition
 from swapnet_ros.perception.models.darknet.network import DarknetNetwork
 from swapnet_ros.perception.models.darknet.random_weights import seeded_darknet_weights
 from swapnet_ros.perception.models.darknet.weights import DarknetWeights
-from swapnet_ros.perception.models.detection import DetectionNetwork
+from swapnet_ros.perception.models.detection import DetectionNetwork, example_image
 from swapnet_ros.perception.models.labels import default_labels, read_labels
 from swapnet_ros.perception.models.torchvision_detection import (
     torchvision_names,
     torchvision_network,
 )
 from swapnet_ros.perception.tasks.preprocessing import BatchOfOne, Letterbox, Squash
+
+__all__ = ["DetectionNetwork", "detection_network", "detection_network_names"]
 
 _SHIPPED = Path(__file__).parent / "cfg"
 
@@ -36,7 +37,7 @@ def detection_network_names() -> tuple[str, ...]:
 
 
 def detection_network(
-    network: str,
+    network: str | Path,
     *,
     weights: Path | None = None,
     labels: Path | None = None,
@@ -49,8 +50,8 @@ def detection_network(
         network: `yolov3`, `yolov3-tiny`, `yolov4`; the path of a Darknet `.cfg` file; the name of a
             `.cfg` file without the ending, where that file lies beside `weights`; or a name of
             `torchvision.models.detection`.
-        weights: for Darknet networks a `.weights` file, for all a `.pth`, `.pt` or `.safetensors`
-            file with the network's state dict; None for random weights.
+        weights: for Darknet networks a `.weights` file, for all a `.safetensors`,
+            `.pth`, `.pt` or `.th` file with the network's state dict; None for random weights.
         labels: class names, one per line, without a background; None for the network's own.
         input_size: pixels, one number for a square or height and width; None for the network's own.
         seed: chooses random weights.
@@ -66,15 +67,14 @@ def detection_network(
         LabelsError: the labels file cannot be read or has the wrong number of names.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    path = _definition_path(network, weights)
+    name = str(network)
+    path = _definition_path(name, weights)
     if path is not None:
         definition = read_definition(path, input_size=size)
         return _darknet_network(definition, weights=weights, labels=labels, seed=seed)
-    if network in torchvision_names():
-        return torchvision_network(
-            network, weights=weights, labels=labels, input_size=size, seed=seed
-        )
-    raise _unknown(network)
+    if name in torchvision_names():
+        return torchvision_network(name, weights=weights, labels=labels, input_size=size, seed=seed)
+    raise _unknown(name)
 
 
 def _definition_path(network: str, weights: Path | None) -> Path | None:
@@ -111,7 +111,7 @@ def _darknet_network(
         build=partial(DarknetNetwork, definition),
         weights=_darknet_weights(definition, weights, seed),
         is_random=weights is None,
-        example_inputs=(torch.full((1, 3, shape.height, shape.width), 0.5),),
+        example_inputs=(example_image(height=shape.height, width=shape.width)[None],),
         labels=default_labels(classes) if labels is None else read_labels(labels, count=classes),
         preprocess=BatchOfOne(fit=fit_type(height=shape.height, width=shape.width)),
         decode=YoloDecoder(heads=definition.heads, input_shape=shape),

@@ -1,43 +1,12 @@
-"""Whole state dicts from the files that torch users have."""
+"""Weights files that the core reads itself: torch's and safetensors'."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from swapnet_ros.perception.errors import WeightsError
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
-
-
-def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
-    """Read all tensors of a `.pth`, `.pt` or `.safetensors` file.
-
-    Args:
-        path: the file; a pickled one may hold nothing but tensors in containers.
-
-    Returns:
-        The tensors on the CPU by state-dict name.
-
-    Raises:
-        WeightsError: the file cannot be read, or holds no state dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise WeightsError(f"weights file {path} cannot be read: {error}", path=path) from error
-    if not isinstance(loaded, Mapping):
-        kind = type(loaded).__name__
-        raise WeightsError(f"weights file {path} holds a {kind}, not a state dict", path=path)
-    return loaded
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".th")
 
 
 def check_checkpoint(path: Path) -> Path:

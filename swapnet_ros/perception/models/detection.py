@@ -12,9 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from swapnet_core.sources import open_weights
 from swapnet_ros.perception.errors import WeightsError
-from swapnet_ros.perception.models.checkpoints import read_checkpoint
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage
+
+
+def example_image(*, height: int, width: int) -> Tensor:
+    """Noise of a network's input size, float32 [3, height, width] in 0..1, the same every time.
+
+    Noise rather than one colour: it makes networks whose work depends on the image work.
+    """
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +48,8 @@ class DetectionNetwork:
         name: as it was asked for; for a cfg file, its name without the ending.
         build: makes the network in eval mode, with initial weights; works under
             `torch.device("meta")` too, as long as only shapes matter.
-        weights: what belongs into it: a `.pth` or `.safetensors` path, or a mapping from state-dict
-            names to tensors that reads or draws one at a time.
+        weights: what belongs into it: path of a checkpoint that the core reads, or a mapping from
+            state-dict names to tensors that reads or draws one at a time.
         is_random: the weights are random ones; the boxes mean nothing.
         example_inputs: positional arguments of the real size.
         labels: class names by class id.
@@ -62,12 +70,11 @@ class DetectionNetwork:
         """The network with its weights, all of it in memory: what a swapped one is compared with.
 
         Raises:
-            WeightsError: the weights cannot be read or belong to another network.
+            WeightsError: the weights belong to another network, or a Darknet file has changed.
+            WeightsMismatchError: a checkpoint is damaged or holds no state dict.
         """
         network = self.build()
-        weights = self.weights
-        if isinstance(weights, Path):
-            weights = read_checkpoint(weights)
+        weights = open_weights(self.weights)
         state = network.state_dict()
         different = sorted(state.keys() ^ weights.keys())
         if different:

@@ -13,7 +13,11 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from swapnet_ros.perception.errors import InputSizeError
 from swapnet_ros.perception.models.checkpoints import check_checkpoint
-from swapnet_ros.perception.models.detection import Candidates, DetectionNetwork
+from swapnet_ros.perception.models.detection import (
+    Candidates,
+    DetectionNetwork,
+    example_image,
+)
 from swapnet_ros.perception.models.labels import read_labels, torchvision_labels
 from swapnet_ros.perception.models.seeded import SeededWeights
 from swapnet_ros.perception.tasks.preprocessing import Letterbox, ListOfOne, Squash
@@ -61,7 +65,7 @@ def torchvision_network(
 
     Args:
         name: as in torchvision, one of `torchvision_names()`.
-        weights: a `.pth`, `.pt` or `.safetensors` file; None for random weights.
+        weights: a `.safetensors`, `.pth`, `.pt` or `.th` file; None for random weights.
         labels: names of the classes without the background, one per line; the network then has one
             class more than names. None for those of COCO as torchvision counts them.
         input_size: height and width in pixels; None for the network's own.
@@ -88,7 +92,7 @@ def torchvision_network(
         build=build,
         weights=_random_weights(build, seed) if weights is None else check_checkpoint(weights),
         is_random=weights is None,
-        example_inputs=([torch.full((3, height, width), 0.5)],),
+        example_inputs=([example_image(height=height, width=width)],),
         labels=names,
         preprocess=ListOfOne(fit=fit_type(height=height, width=width)),
         decode=decode_torchvision,

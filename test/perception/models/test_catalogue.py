@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from swapnet_core.errors import WeightsMismatchError
 from swapnet_ros.perception.errors import (
     LabelsError,
     NetworkDefinitionError,
@@ -152,7 +153,7 @@ def test_weights_cut_off(data_dir, tmp_path):
 
 
 def test_weights_with_an_unknown_ending(cfg, tmp_path):
-    with pytest.raises(WeightsError, match=r"it takes \.pth, \.pt, \.safetensors"):
+    with pytest.raises(WeightsError, match=r"it takes \.safetensors, \.pth"):
         detection_network(str(cfg), weights=tmp_path / "tiny.onnx")
 
 
@@ -168,7 +169,7 @@ def test_damaged_checkpoints(cfg, tmp_path, suffix):
     path.write_bytes(b"no checkpoint")
     network = detection_network(str(cfg), weights=path)
 
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsMismatchError, match="cannot read weights"):
         network.build_in_memory()
 
 
@@ -197,7 +198,7 @@ def test_a_checkpoint_that_holds_no_state_dict(cfg, tmp_path):
     path = tmp_path / "tiny.pth"
     torch.save([torch.zeros(1)], path)
 
-    with pytest.raises(WeightsError, match="holds a list, not a state dict"):
+    with pytest.raises(WeightsMismatchError, match="holds no state dict"):
         detection_network(str(cfg), weights=path).build_in_memory()
 
 
