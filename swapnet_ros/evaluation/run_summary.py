@@ -18,7 +18,12 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def write_summary(
-    path: Path, *, figures: DriveFigures, configuration: Mapping[str, Any], complete: bool
+    path: Path,
+    *,
+    figures: DriveFigures,
+    configuration: Mapping[str, Any],
+    observed: Mapping[str, Any],
+    is_complete: bool,
 ) -> None:
     """Write the summary of a run; an older file is replaced in one step.
 
@@ -26,12 +31,14 @@ def write_summary(
         path: the JSON file.
         figures: the sums of the run. Keys end in their unit, as everywhere.
         configuration: what was run, of JSON types.
-        complete: False when the run was stopped before its end.
+        observed: what else was seen, of JSON types.
+        is_complete: False when the run was stopped before its end.
     """
     summary = {
-        "complete": complete,
+        "complete": is_complete,
         "configuration": dict(configuration),
         "figures": asdict(figures),
+        "observed": dict(observed),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }

@@ -27,12 +27,11 @@ from rich.progress import track
 
 from swapnet_core.errors import SwapNetError
 from swapnet_core.sizes import format_size
-from swapnet_ros.evaluation.annotated_video import write_annotated_video
 from swapnet_ros.evaluation.drive_record import DriveFigures
-from swapnet_ros.evaluation.drive_view import drive_view, figures_table
+from swapnet_ros.evaluation.drive_report import DriveOutcome, write_reports
+from swapnet_ros.evaluation.drive_view import drive_view
 from swapnet_ros.evaluation.network_demand import NetworkDemand
 from swapnet_ros.evaluation.road_scene.recording import record_road_scene
-from swapnet_ros.evaluation.run_summary import write_summary
 from swapnet_ros.evaluation.video_file import VideoReader
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.drive_listener import (
@@ -70,8 +69,12 @@ class Drive:
         budget_bytes = self._budget_bytes(demand)
         self._announce(video, demand, budget_bytes)
         with ExitStack() as stack:
-            monitor, is_complete = self._play(stack, video, budget_bytes)
-        self._report(video, demand, monitor, is_complete=is_complete)
+            outcome = self._play(stack, video, budget_bytes)
+        if outcome.record.played:
+            self._report(video, demand, outcome)
+        if not outcome.is_complete:
+            raise KeyboardInterrupt
+        _judge(outcome.record.figures())
 
     def _video(self) -> Path:
         drawing = partial(track, description="drawing a road scene", console=self._console)
@@ -121,7 +124,7 @@ class Drive:
                 highlight=False,
             )
 
-    def _play(self, stack: ExitStack, video: Path, budget_bytes: int) -> tuple[DriveMonitor, bool]:
+    def _play(self, stack: ExitStack, video: Path, budget_bytes: int) -> DriveOutcome:
         """Start the children, listen until the video is over, and stop them."""
         # A demonstration stays on this machine; whoever wants more sets the variable.
         os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -137,6 +140,7 @@ class Drive:
         perception = stack.enter_context(
             ChildProcess("perception", self._perception(budget_bytes), log=self._log("perception"))
         )
+        is_complete = True
         try:
             listener.until_loaded(perception)
             player = stack.enter_context(
@@ -145,8 +149,13 @@ class Drive:
             listener.until_played(perception, player)
             listener.until_quiet(perception)
         except KeyboardInterrupt:
-            return monitor, False  # the reports tell of what there is so far
-        return monitor, True
+            is_complete = False  # the reports tell of what there is so far
+        return DriveOutcome(
+            record=monitor.record,
+            process_peak_bytes=listener.process_peak_bytes,
+            detector_diagnostics=monitor.detector_diagnostics,
+            is_complete=is_complete,
+        )
 
     def _perception(self, budget_bytes: int) -> list[str]:
         options = self._options
@@ -156,7 +165,9 @@ class Drive:
             "object_detection:weights": str(options.weights or ""),
             "object_detection:labels": str(options.labels or ""),
         }
-        return [_executable("perception"), *_ros_parameters(values)]
+        scenario = str(_package("share") / "config" / "self_driving.yaml")
+        file = ["--ros-args", "--params-file", scenario]
+        return [_executable("perception"), *file, *_ros_parameters(values)]
 
     def _player(self, video: Path) -> list[str]:
         values = {
@@ -168,35 +179,23 @@ class Drive:
     def _log(self, name: str) -> Path:
         return self._options.out / f"{name}.log"
 
-    def _report(
-        self, video: Path, demand: NetworkDemand, monitor: DriveMonitor, *, is_complete: bool
-    ) -> None:
-        out, figures = self._options.out, monitor.record.figures()
-        write_summary(
-            out / "summary.json",
-            figures=figures,
-            complete=is_complete,
-            configuration={
-                **asdict(demand),
-                "video": str(video),
-                "weights": str(self._options.weights or ""),
-                "duration_s": self._options.duration_s,
-                "detector_diagnostics": dict(monitor.detector_diagnostics),
-            },
-        )
+    def _report(self, video: Path, demand: NetworkDemand, outcome: DriveOutcome) -> None:
+        options = self._options
         weights = "random weights" if demand.is_random else "trained weights"
-        write_annotated_video(
-            out / "drive.mp4",
-            video,
-            monitor.record,
+        configuration = {
+            **asdict(demand),
+            "video": str(video),
+            "weights": str(options.weights or ""),
+            "duration_s": options.duration_s,
+        }
+        write_reports(
+            options.out,
+            video=video,
             title=f"{demand.network} ({weights})",
-            track=partial(track, description="writing drive.mp4", console=self._console),
+            configuration=configuration,
+            outcome=outcome,
+            console=self._console,
         )
-        self._console.print(figures_table("drive", figures))
-        self._console.print(f"{out / 'drive.mp4'}\n{out / 'summary.json'}", highlight=False)
-        if not is_complete:
-            raise KeyboardInterrupt
-        _judge(figures)
 
 
 def _judge(figures: DriveFigures) -> None:
@@ -212,7 +211,12 @@ def _path_options(options: DriveOptions) -> list[str]:
 
 
 def _executable(name: str) -> str:
-    return str(Path(get_package_prefix("swapnet_ros"), "lib", "swapnet_ros", name))
+    return str(_package("lib") / name)
+
+
+def _package(part: str) -> Path:
+    """Return the package's folder in a part of its install space: `lib` or `share`."""
+    return Path(get_package_prefix("swapnet_ros"), part, "swapnet_ros")
 
 
 def _ros_parameters(values: dict[str, Any]) -> list[str]:

@@ -30,19 +30,24 @@ class DriveError(Exception):
 
 
 class DriveListener:
-    """Spins the monitor and shows its figures while the children do something."""
+    """Spins the monitor and shows its figures while the children do something.
+
+    Attributes:
+        process_peak_bytes: most resident memory that was seen of the perception process: its
+            libraries, the core, and what images and results take.
+    """
 
     def __init__(
         self, executor: SingleThreadedExecutor, monitor: DriveMonitor, view: DriveView
     ) -> None:
         self._executor, self._monitor, self._view = executor, monitor, view
+        self.process_peak_bytes = 0
 
     def until_loaded(self, perception: ChildProcess) -> None:
         """Wait for the detector's network."""
         deadline_s = time.monotonic() + _LOADING_LIMIT_S
         while not self._monitor.is_ready:
-            self._spin("loading")
-            _require_alive(perception)
+            self._spin("loading", perception)
             if self._monitor.problem:
                 raise DriveError(f"object_detection: {self._monitor.problem}")
             if time.monotonic() > deadline_s:
@@ -54,8 +59,7 @@ class DriveListener:
     def until_played(self, perception: ChildProcess, player: ChildProcess) -> None:
         """Wait for the end of the video."""
         while player.exit_code is None:
-            self._spin("playing")
-            _require_alive(perception)
+            self._spin("playing", perception)
         if player.exit_code != 0:
             raise _crash(player)
 
@@ -69,20 +73,17 @@ class DriveListener:
                 count, changed_s = figures.frames_processed, time.monotonic()
             elif time.monotonic() - changed_s > quiet_s:
                 return
-            self._spin("finishing")
-            _require_alive(perception)
+            self._spin("finishing", perception)
 
-    def _spin(self, phase: str) -> None:
-        """Serve callbacks for a moment, then show where things stand."""
+    def _spin(self, phase: str, perception: ChildProcess) -> None:
+        """Serve callbacks for a moment, then look at the child and show where things stand."""
         end_s = time.monotonic() + _SPIN_S
         while (left_s := end_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left_s)
+        if perception.exit_code is not None:
+            raise _crash(perception)
+        self.process_peak_bytes = max(self.process_peak_bytes, perception.rss_bytes())
         self._view.show(phase, self._monitor.record.figures())
-
-
-def _require_alive(child: ChildProcess) -> None:
-    if child.exit_code is not None:
-        raise _crash(child)
 
 
 def _crash(child: ChildProcess) -> DriveError:

@@ -58,11 +58,18 @@ def test_the_video_shows_boxes_from_the_first_processed_frame_on(tmp_path, video
 def test_the_summary_is_json_with_figures_configuration_and_machine(tmp_path):
     path = tmp_path / "summary.json"
     figures = _record(processed=[0]).figures()
-    write_summary(path, figures=figures, configuration={"network": "net"}, complete=True)
+    write_summary(
+        path,
+        figures=figures,
+        configuration={"network": "net"},
+        observed={"perception_process_peak_bytes": 5},
+        is_complete=True,
+    )
     summary = json.loads(path.read_text())
     assert summary["complete"] is True
     assert summary["figures"]["frames_played"] == 6
     assert summary["figures"]["latency"]["p50_s"] == pytest.approx(0.08)
+    assert summary["observed"] == {"perception_process_peak_bytes": 5}
     assert summary["configuration"] == {"network": "net"}
     assert summary["machine"]["cores"] >= 1
     assert "numpy" in summary["versions"]
