@@ -76,16 +76,21 @@ class DetectionNetwork:
         network = self.build()
         weights = open_weights(self.weights)
         state = network.state_dict()
-        different = sorted(state.keys() ^ weights.keys())
+        different = sorted(
+            # batch normalisation's count of steps has no effect, and many files lack it
+            name
+            for name in state.keys() ^ weights.keys()
+            if not name.endswith("num_batches_tracked")
+        )
         if different:
             raise self._mismatch(f"{len(different)} names differ, the first is {different[0]}")
         with torch.no_grad():
-            for name, tensor in state.items():
+            for name in state.keys() & weights.keys():
                 value = weights[name]
-                if value.shape != tensor.shape:
-                    shapes = f"{list(value.shape)} instead of {list(tensor.shape)}"
+                if value.shape != state[name].shape:
+                    shapes = f"{list(value.shape)} instead of {list(state[name].shape)}"
                     raise self._mismatch(f"{name} is {shapes}")
-                tensor.copy_(value)
+                state[name].copy_(value)
         return network
 
     def _mismatch(self, difference: str) -> WeightsError:

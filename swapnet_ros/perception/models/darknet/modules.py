@@ -80,6 +80,10 @@ class MaxPoolLayer(nn.Module):
         output: Tensor = self.pool(image)
         return output
 
+    def extra_repr(self) -> str:
+        """Darknet's padding, which the pool inside does not show."""
+        return f"padding={self.padding}"
+
     def _borders(self, size: int, *, axis: int) -> tuple[int, int]:
         """Pixels before and after that the windows reach; none where the stride skips them."""
         windows = (size + self.padding - self.kernel) // self.stride[axis] + 1
@@ -120,6 +124,10 @@ class RouteLayer(nn.Module):
         """[B, Ci, H, W] each to [B, sum(Ci) / groups, H, W]."""
         parts = [image.chunk(self.groups, dim=1)[self.group_id] for image in images]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def extra_repr(self) -> str:
+        """Which of how many groups."""
+        return f"group_id={self.group_id}, groups={self.groups}"
 
 
 @singledispatch

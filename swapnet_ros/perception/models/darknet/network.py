@@ -44,6 +44,10 @@ class DarknetNetwork(nn.Module):
                 del held[source]
         return tuple(held[index] for index in self._outputs)
 
+    def extra_repr(self) -> str:
+        """Which layer reads which: tells networks of equal layers apart."""
+        return f"inputs={self._inputs}, outputs={self._outputs}"
+
 
 def _output_indices(definition: NetworkDefinition) -> tuple[int, ...]:
     heads = tuple(layer.index for layer in definition.layers if isinstance(layer, YoloHead))

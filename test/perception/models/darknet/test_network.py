@@ -93,3 +93,20 @@ def test_several_threads_get_their_own_results(define):
         thread.join()
 
     assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[shortcut]\nfrom=-2\n", "[shortcut]\nfrom=-1\n"),
+        ("[route]\nlayers=0\ngroups=2\n", "[route]\nlayers=0\ngroups=2\ngroup_id=1\n"),
+        ("[maxpool]\nsize=2\n", "[maxpool]\nsize=2\npadding=0\n"),
+    ],
+)
+def test_what_changes_the_result_shows_in_the_repr(define, one, other):
+    """A cache may tell networks with equal weights apart by their repr alone."""
+    head = "[maxpool]\nsize=1\n[dropout]\n"
+
+    reprs = {repr(DarknetNetwork(define(head + layers))) for layers in (one, other)}
+
+    assert len(reprs) == 2
