@@ -9,7 +9,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from swapnet_ros.perception.errors import NetworkDefinitionError, UnknownNetworkError
+from swapnet_ros.perception.errors import (
+    InputSizeError,
+    NetworkDefinitionError,
+    UnknownNetworkError,
+)
 from swapnet_ros.perception.models.checkpoints import check_checkpoint
 from swapnet_ros.perception.models.darknet.decode import YoloDecoder
 from swapnet_ros.perception.models.darknet.definition import read_definition
@@ -66,8 +70,8 @@ def detection_network(
         WeightsError: the weights file cannot be read or belongs to another network.
         LabelsError: the labels file cannot be read or has the wrong number of names.
     """
-    size = (input_size, input_size) if isinstance(input_size, int) else input_size
     name = str(network)
+    size = _height_and_width(input_size)
     path = _definition_path(name, weights)
     if path is not None:
         definition = read_definition(path, input_size=size)
@@ -75,6 +79,15 @@ def detection_network(
     if name in torchvision_names():
         return torchvision_network(name, weights=weights, labels=labels, input_size=size, seed=seed)
     raise _unknown(name)
+
+
+def _height_and_width(input_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if input_size is None:
+        return None
+    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if min(height, width) < 1:
+        raise InputSizeError(f"an input of {height}x{width} pixels has no pixels")
+    return height, width
 
 
 def _definition_path(network: str, weights: Path | None) -> Path | None:
@@ -104,6 +117,7 @@ def _darknet_network(
     definition: NetworkDefinition, *, weights: Path | None, labels: Path | None, seed: int
 ) -> DetectionNetwork:
     shape = definition.input_shape
+    _check_takes_rgb(definition)
     classes = _class_count(definition)
     fit_type = Letterbox if definition.is_letterboxed else Squash
     return DetectionNetwork(
@@ -118,11 +132,15 @@ def _darknet_network(
     )
 
 
+def _check_takes_rgb(definition: NetworkDefinition) -> None:
+    channels = definition.input_shape.channels
+    if channels != 3:
+        message = f"takes {channels} channels, but images have 3"
+        raise NetworkDefinitionError(message, path=definition.path)
+
+
 def _class_count(definition: NetworkDefinition) -> int:
     path = definition.path
-    if definition.input_shape.channels != 3:
-        channels = definition.input_shape.channels
-        raise NetworkDefinitionError(f"takes {channels} channels, but images have 3", path=path)
     counts = {head.classes for head in definition.heads}
     if not counts:
         raise NetworkDefinitionError("has no [yolo] section, so it detects nothing", path=path)

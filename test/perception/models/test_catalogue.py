@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from swapnet_core.errors import WeightsMismatchError
 from swapnet_ros.perception.errors import (
+    InputSizeError,
     LabelsError,
     NetworkDefinitionError,
     UnknownNetworkError,
@@ -111,6 +112,13 @@ def test_seeds_choose_the_weights(cfg):
 
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("name", ["yolov3", "retinanet_resnet50_fpn"])
+@pytest.mark.parametrize("input_size", [0, -416, (416, 0)])
+def test_an_input_without_pixels(name, input_size):
+    with pytest.raises(InputSizeError, match="has no pixels"):
+        detection_network(name, input_size=input_size)
 
 
 @pytest.mark.parametrize("name", ["yolov5", "resnet50", "", "../cfg/yolov3", "cfg"])

@@ -68,8 +68,6 @@ def _input_shape(net: Section, input_size: tuple[int, int] | None) -> Shape:
     )
     if input_size is None:
         return shape
-    if min(input_size) < 1:
-        raise NetworkDefinitionError(f"input size {input_size} is not positive", path=net.path)
     return replace(shape, height=input_size[0], width=input_size[1])
 
 

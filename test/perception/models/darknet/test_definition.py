@@ -61,11 +61,6 @@ def test_an_input_size_that_does_not_fit():
     assert caught.value.section == "route"
 
 
-def test_an_input_size_must_be_positive():
-    with pytest.raises(NetworkDefinitionError, match="not positive"):
-        read_definition(_SHIPPED / "yolov3.cfg", input_size=(0, 416))
-
-
 def test_padding_by_pad_is_half_the_kernel_and_wins_over_padding(define):
     definition = define("[convolutional]\nsize=5\npad=1\npadding=9\nactivation=linear\n")
 
