@@ -1,0 +1,40 @@
+"""Run PyTorch networks inside a memory budget smaller than they are.
+
+>>> from swapnet_core import SwapRuntime
+>>> with SwapRuntime(budget="96MiB") as runtime:
+...     detector = runtime.load("object_detection", network, example_inputs=(image,))
+...     output = detector(image)
+"""
+
+from swapnet_core.errors import (
+    BlockCorruptError,
+    BudgetTooSmallError,
+    DeadlineMissedError,
+    InputError,
+    NetworkError,
+    RuntimeClosedError,
+    StorageError,
+    SwapNetError,
+    WeightsMismatchError,
+)
+from swapnet_core.reports import LatencyStats, ModelStats, RuntimeReport
+from swapnet_core.runtime import SwappedModel, SwapRuntime
+from swapnet_core.specs import SwapPlan
+
+__all__ = [
+    "BlockCorruptError",
+    "BudgetTooSmallError",
+    "DeadlineMissedError",
+    "InputError",
+    "LatencyStats",
+    "ModelStats",
+    "NetworkError",
+    "RuntimeClosedError",
+    "RuntimeReport",
+    "StorageError",
+    "SwapNetError",
+    "SwapPlan",
+    "SwapRuntime",
+    "SwappedModel",
+    "WeightsMismatchError",
+]

@@ -1,0 +1,1 @@
+"""Where slots live and how compute reaches them: one module per kind of memory."""

@@ -1,0 +1,391 @@
+"""A network's weights on storage: in execution order, aligned for direct reads, checked.
+
+[Note: layout]
+`<cache>/networks/<digest>/weights.safetensors` is a valid safetensors file. Its tensors stand in
+execution order; cells (see `CellSpec`) start on 4 KiB, tensors on 64 B. The format allows no
+holes, so the gaps stand as `__pad__N` tensors. `manifest.json` beside it holds what the format
+has no place for: cells, strides, aliases and digests. The directory's name is the digest of all
+that, so two networks never collide and equal ones share.
+
+[Note: crash safety]
+Both files are written into a temporary directory, synced, and the directory is renamed: a crash
+leaves the old state or nothing. A process that loses a race against another finds a complete
+directory and uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from swapnet_core.errors import BlockCorruptError, StorageError
+from swapnet_core.sizes import KIB, format_size
+from swapnet_core.specs import CellSpec, LayerSpec, WeightSpec, round_up
+
+FORMAT_VERSION = 1
+TENSOR_ALIGNMENT_BYTES = 64
+_SMALLEST_CELL_BYTES = 64 * KIB
+_DATA_NAME = "weights.safetensors"
+_MANIFEST_NAME = "manifest.json"
+_CHECKED_NAME = "checked.json"
+_CHUNK_BYTES = 4 * 1024 * KIB
+_DIRTY_BYTES = 32 * 1024 * KIB
+
+ReadWeight = Callable[[int], memoryview]
+"""Gives the bytes of the weight with this index, in storage order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFile:
+    """An opened block file: where everything lies.
+
+    Attributes:
+        digest: of the content; also the directory's name.
+        path: the data file.
+        cells: in file order.
+        weight_offsets_bytes: place of every weight, by index.
+    """
+
+    digest: str
+    path: Path
+    cells: tuple[CellSpec, ...]
+    weight_offsets_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    cell_layers: tuple[tuple[int, int], ...]
+    cell_ranges: tuple[tuple[int, int], ...]
+    weight_offsets: tuple[int, ...]
+    header: bytes
+
+
+def write_block_file(
+    root: Path,
+    weights: Sequence[WeightSpec],
+    layers: Sequence[LayerSpec],
+    read_weight: ReadWeight,
+) -> BlockFile:
+    """Store weights in the order of their layers.
+
+    Args:
+        root: cache directory; created where absent.
+        weights: every stored tensor; each belongs to exactly one layer.
+        layers: in execution order.
+        read_weight: asked once per weight, in file order.
+
+    Returns:
+        The finished file. Where an equal one is there already, that one.
+
+    Raises:
+        StorageError: the cache directory cannot be written, or is full.
+    """
+    layout = _plan_layout(weights, layers)
+    networks = root / "networks"
+    with _storage_errors(root, layout.cell_ranges[-1][1] if layout.cell_ranges else 0):
+        networks.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=networks))
+    try:
+        with _storage_errors(root, layout.cell_ranges[-1][1] if layout.cell_ranges else 0):
+            digests = _write_data(temporary / _DATA_NAME, layout, layers, weights, read_weight)
+            return _finish(temporary, networks, layout, digests, weights, layers)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_block_file(root: Path, digest: str) -> BlockFile:
+    """Open a stored network; check all digests where that was not done since it was written.
+
+    Raises:
+        BlockCorruptError: a file is missing, truncated or changed.
+        StorageError: the cache directory cannot be read.
+    """
+    directory = root / "networks" / digest
+    block_file = _read_manifest(directory, digest)
+    if not _is_checked(directory):
+        verify(block_file)
+        _mark_checked(directory)
+    return block_file
+
+
+def verify(block_file: BlockFile) -> None:
+    """Read the whole file and compare every cell with its digest.
+
+    Raises:
+        BlockCorruptError: naming the file and the first damaged cell.
+        StorageError: the file cannot be read.
+    """
+    path = block_file.path
+    try:
+        with path.open("rb", buffering=0) as stream:
+            for number, cell in enumerate(block_file.cells):
+                stream.seek(cell.offset_bytes)
+                if _digest_of_next(stream, cell.size_bytes) != cell.digest:
+                    raise BlockCorruptError(
+                        f"{path} is damaged in block {number} (bytes {cell.offset_bytes} to "
+                        f"{cell.offset_bytes + cell.size_bytes}): its digest does not match",
+                        path=path,
+                        block=number,
+                    )
+    except BlockCorruptError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}", path=path) from error
+
+
+def discard(root: Path, digest: str) -> None:
+    """Remove a stored network, e.g. a damaged one before it is rebuilt."""
+    shutil.rmtree(root / "networks" / digest, ignore_errors=True)
+
+
+def _plan_layout(weights: Sequence[WeightSpec], layers: Sequence[LayerSpec]) -> _Layout:
+    cell_layers = _cut_cells(weights, layers)
+    relative = [0] * len(weights)
+    ranges: list[tuple[int, int]] = []
+    position = 0
+    for first, last in cell_layers:
+        begin = position
+        for layer in layers[first:last]:
+            for index in layer.weights:
+                position = round_up(position, TENSOR_ALIGNMENT_BYTES)
+                relative[index] = position
+                position += weights[index].size_bytes
+        position = round_up(position)
+        ranges.append((begin, position))
+    header = _header(weights, layers, relative, position)
+    start = len(header)
+    return _Layout(
+        cell_layers=tuple(cell_layers),
+        cell_ranges=tuple((begin + start, end + start) for begin, end in ranges),
+        weight_offsets=tuple(offset + start for offset in relative),
+        header=header,
+    )
+
+
+def _cut_cells(weights: Sequence[WeightSpec], layers: Sequence[LayerSpec]) -> list[tuple[int, int]]:
+    """Join small neighbours, so that padding to pages stays a few per cent."""
+    cells: list[tuple[int, int]] = []
+    size = 0
+    for index, layer in enumerate(layers):
+        starts = not cells or size >= _SMALLEST_CELL_BYTES
+        if starts or layers[index - 1].is_pinned != layer.is_pinned:
+            cells.append((index, index + 1))
+            size = 0
+        else:
+            cells[-1] = (cells[-1][0], index + 1)
+        size += sum(weights[weight].size_bytes for weight in layer.weights)
+    return cells
+
+
+def _header(
+    weights: Sequence[WeightSpec], layers: Sequence[LayerSpec], relative: list[int], end: int
+) -> bytes:
+    """Build a safetensors header whose data starts on a page."""
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt", "swapnet": str(FORMAT_VERSION)}}
+    position = pads = 0
+    for layer in layers:
+        for index in layer.weights:
+            weight = weights[index]
+            if relative[index] > position:
+                entries[f"__pad__{pads}"] = _pad_entry(position, relative[index])
+                pads += 1
+            position = relative[index] + weight.size_bytes
+            entries[weight.name] = {
+                "dtype": weight.dtype,
+                "shape": stored_shape(weight),
+                "data_offsets": [relative[index], position],
+            }
+    if end > position:
+        entries[f"__pad__{pads}"] = _pad_entry(position, end)
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text = text.ljust(round_up(len(text) + 8) - 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _pad_entry(begin: int, end: int) -> dict[str, Any]:
+    return {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
+
+
+def stored_shape(weight: WeightSpec) -> list[int]:
+    """Return the shape in which a weight's bytes are row-major (channels-last ones are not)."""
+    return [weight.shape[dim] for dim in storage_order(weight)]
+
+
+def storage_order(weight: WeightSpec) -> list[int]:
+    """Return the dimensions from the outermost to the innermost in memory."""
+    return sorted(range(len(weight.shape)), key=lambda dim: (-weight.stride[dim], dim))
+
+
+def _write_data(
+    path: Path,
+    layout: _Layout,
+    layers: Sequence[LayerSpec],
+    weights: Sequence[WeightSpec],
+    read_weight: ReadWeight,
+) -> list[str]:
+    """Write header and tensors; return the digest of every cell."""
+    digests = []
+    with path.open("wb") as stream:
+        stream.write(layout.header)
+        dropped = 0
+        for (first, last), (_, end) in zip(layout.cell_layers, layout.cell_ranges, strict=True):
+            hasher = hashlib.sha256()
+            for layer in layers[first:last]:
+                for index in layer.weights:
+                    _write(stream, hasher, bytes(layout.weight_offsets[index] - stream.tell()))
+                    _write(stream, hasher, read_weight(index))
+            _write(stream, hasher, bytes(end - stream.tell()))
+            digests.append(hasher.hexdigest())
+            if end - dropped > _DIRTY_BYTES:
+                _drop_written_pages(stream)
+                dropped = end
+        stream.flush()
+        os.fsync(stream.fileno())
+        _drop_written_pages(stream)
+    return digests
+
+
+def _write(stream: Any, hasher: Any, data: bytes | memoryview) -> None:
+    for begin in range(0, len(data), _CHUNK_BYTES):
+        chunk = data[begin : begin + _CHUNK_BYTES]
+        hasher.update(chunk)
+        stream.write(chunk)
+
+
+def _drop_written_pages(stream: Any) -> None:
+    """Keep the page cache out of the budget while a large network is written."""
+    stream.flush()
+    os.fdatasync(stream.fileno())
+    os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _finish(
+    temporary: Path,
+    networks: Path,
+    layout: _Layout,
+    digests: list[str],
+    weights: Sequence[WeightSpec],
+    layers: Sequence[LayerSpec],
+) -> BlockFile:
+    cells = tuple(
+        CellSpec(layers=span, offset_bytes=begin, size_bytes=end - begin, digest=digest)
+        for span, (begin, end), digest in zip(
+            layout.cell_layers, layout.cell_ranges, digests, strict=True
+        )
+    )
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "cells": [asdict(cell) for cell in cells],
+        "weights": [asdict(weight) for weight in weights],
+        "weight_offsets_bytes": layout.weight_offsets,
+        "layers": [asdict(layer) for layer in layers],
+    }
+    text = json.dumps(manifest)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    (temporary / _MANIFEST_NAME).write_text(text)
+    _sync(temporary / _MANIFEST_NAME)
+    _mark_checked(temporary)
+    target = networks / digest
+    with contextlib.suppress(OSError):
+        # Another process, or an earlier load, has the same network there: keep that one.
+        os.rename(temporary, target)
+    _sync(networks)
+    return _read_manifest(target, digest)
+
+
+def _read_manifest(directory: Path, digest: str) -> BlockFile:
+    path = directory / _MANIFEST_NAME
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BlockCorruptError(f"cannot read {path}: {error}", path=path) from error
+    if hashlib.sha256(text).hexdigest()[:32] != digest:
+        raise BlockCorruptError(f"{path} is damaged: its digest does not match", path=path)
+    data = json.loads(text)
+    cells = tuple(CellSpec(**{**cell, "layers": tuple(cell["layers"])}) for cell in data["cells"])
+    data_path = directory / _DATA_NAME
+    end = cells[-1].offset_bytes + cells[-1].size_bytes if cells else 0
+    size = data_path.stat().st_size if data_path.exists() else -1
+    if size < end:
+        raise BlockCorruptError(
+            f"{data_path} is truncated: {end} bytes are expected, {max(size, 0)} are there",
+            path=data_path,
+        )
+    return BlockFile(
+        digest=digest,
+        path=data_path,
+        cells=cells,
+        weight_offsets_bytes=tuple(data["weight_offsets_bytes"]),
+    )
+
+
+def _fingerprint(directory: Path) -> dict[str, int]:
+    stat = (directory / _DATA_NAME).stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+
+
+def _is_checked(directory: Path) -> bool:
+    try:
+        noted = json.loads((directory / _CHECKED_NAME).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(noted == _fingerprint(directory))
+
+
+def _mark_checked(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # a read-only cache is checked at every opening
+        (directory / _CHECKED_NAME).write_text(json.dumps(_fingerprint(directory)))
+
+
+def _digest_of_next(stream: Any, size_bytes: int) -> str:
+    hasher = hashlib.sha256()
+    left = size_bytes
+    while left:
+        chunk = stream.read(min(left, _CHUNK_BYTES))
+        if not chunk:
+            break
+        hasher.update(chunk)
+        left -= len(chunk)
+    return hasher.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _storage_errors(root: Path, needed_bytes: int) -> Iterator[None]:
+    """Translate what the operating system says about the cache directory."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = (
+                f"no room in the cache directory {root}: a network needs "
+                f"{format_size(needed_bytes)} ({format_size(_free_bytes(root))} are free); free "
+                "some, or pass another cache_dir"
+            )
+        else:
+            message = f"cannot write the cache directory {root}: {error}; pass another cache_dir"
+        raise StorageError(message, path=root) from error
+
+
+def _free_bytes(root: Path) -> int:
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    return shutil.disk_usage(root).free

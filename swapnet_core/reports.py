@@ -1,0 +1,97 @@
+"""Frozen snapshots for users: what runs, what it holds, how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyStats:
+    """Distribution of latencies in seconds, over the newest inferences."""
+
+    count: int
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStats:
+    """One loaded network. Counters are totals since it was loaded.
+
+    Attributes:
+        demand_bytes: weights, buffers and activation peak: what it needs without swapping.
+        weight_bytes: stored weights.
+        activation_bytes: measured peak of activations and operator scratch.
+        resident_bytes: weights that stay in memory.
+        streamed_bytes: weights read for every inference.
+        planned_peak_bytes: slots, buffers and activations.
+        predicted_latency_s: of one inference, back to back with others of this network.
+        bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
+        faults: weights read out of the planned order.
+        stall_s: compute waiting for blocks.
+        compute_s: inferences without their stalls.
+        latency_s: of inferences, without queueing; None before the first.
+    """
+
+    name: str
+    demand_bytes: int
+    weight_bytes: int
+    activation_bytes: int
+    resident_bytes: int
+    streamed_bytes: int
+    planned_peak_bytes: int
+    predicted_latency_s: float
+    bound_s: float
+    inferences: int
+    faults: int
+    bytes_read: int
+    stall_s: float
+    compute_s: float
+    deadline_misses: int
+    latency_s: LatencyStats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeReport:
+    """A runtime at one moment.
+
+    Attributes:
+        leased_bytes: what the core may hold now.
+        peak_bytes: the most it was allowed to hold under the present budget.
+        read_bandwidth_bytes_per_s: achieved while reading; 0 before the first read.
+        direct_io: whether reads go around the page cache.
+    """
+
+    budget_bytes: int
+    leased_bytes: int
+    peak_bytes: int
+    models: Mapping[str, ModelStats]
+    read_bandwidth_bytes_per_s: float
+    direct_io: bool
+
+
+def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:
+    """Summarize latencies in seconds; None where there are none."""
+    if not latencies_s:
+        return None
+    ordered = sorted(latencies_s)
+    return LatencyStats(
+        count=len(ordered),
+        mean=sum(ordered) / len(ordered),
+        p50=_quantile(ordered, 0.50),
+        p90=_quantile(ordered, 0.90),
+        p99=_quantile(ordered, 0.99),
+        max=ordered[-1],
+    )
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Interpolate linearly between the two nearest values."""
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)

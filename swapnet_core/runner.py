@@ -1,0 +1,242 @@
+"""One inference at a time through one plan.
+
+[Note: faults]
+The plan knows the order of accesses from the trace. The first access that differs (a branch that
+was not taken while tracing) ends the plan for this inference: fetching stops, the slots that
+nobody holds are given up, and every further weight that is not in memory comes as a private copy
+from the block file, which lives as long as the network refers to it. Slower, and still exact. The
+next inference starts by the plan again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map_only
+
+from swapnet_core.assembly import Assembly
+from swapnet_core.backends.base import Region
+from swapnet_core.copies import PrivateCopies
+from swapnet_core.errors import BudgetTooSmallError
+from swapnet_core.sizes import format_size
+from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
+from swapnet_core.swapper import Lane
+
+_PAST_THE_END = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """What one inference took.
+
+    Attributes:
+        latency_s: from first to last layer.
+        stall_s: part of it spent waiting for blocks.
+        faults: weights that were read out of the planned order.
+    """
+
+    latency_s: float
+    stall_s: float
+    faults: int
+
+
+class StoredAccess:
+    """Answers accesses outside of inferences with copies from the block file. Any thread."""
+
+    def __init__(self, copies: PrivateCopies) -> None:
+        self._copies = copies
+
+    def access(self, weight: int) -> torch.Tensor:
+        """Read one weight."""
+        return self._copies.make(weight)
+
+
+class PlannedAccess:
+    """Answers the accesses of one network's inferences, one inference after the other.
+
+    Only the thread that called `start` is served by the plan; others get private copies.
+    """
+
+    def __init__(
+        self,
+        profile: NetworkProfile,
+        plan: SwapPlan,
+        lane: Lane,
+        region: Region,
+        copies: PrivateCopies,
+        idle: StoredAccess,
+    ) -> None:
+        self.stall_s = 0.0
+        self.faults = 0
+        self._plan = plan
+        self._lane = lane
+        self._region = region
+        self._copies = copies
+        self._idle = idle
+        self._weights = profile.trace.weights
+        self._blocks = _block_of_weights(profile, plan)
+        self._bound = _bind(profile, plan, self._blocks, region)
+        # The sentinel makes every access past the end, or after a fault, take the slow way.
+        self._expected = (*profile.trace.accesses, _PAST_THE_END)
+        self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
+        self._cursor = 0
+        self._use = NO_STEP
+        self._free_bytes = 0
+        self._is_plan_over = False
+        self._thread = 0
+
+    def start(self) -> None:
+        """Begin an inference on the calling thread."""
+        self._lane.begin()
+        self._thread = threading.get_ident()
+        self._cursor = 0
+        self._use = NO_STEP
+        self._free_bytes = 0
+        self._is_plan_over = False
+        self.stall_s = 0.0
+        self.faults = 0
+
+    def finish(self) -> None:
+        """End a complete inference."""
+        if self._is_plan_over or self._cursor < len(self._expected) - 1:
+            self._lane.abort()  # a fault, or fewer layers ran than were traced
+        else:
+            self._lane.finish()
+
+    def abort(self) -> None:
+        """End an inference that raised."""
+        self._lane.abort()
+
+    def access(self, weight: int) -> torch.Tensor:
+        """Return a weight whose bytes are in place until the layers after it are entered."""
+        cursor = self._cursor
+        if self._expected[cursor] != weight or self._thread != threading.get_ident():
+            return self._access_unplanned(weight)
+        use = self._entering[cursor]
+        if use != NO_STEP:
+            self.stall_s += self._lane.enter(use)
+            self._use = use
+        self._cursor = cursor + 1
+        return self._bound[weight]
+
+    def _access_unplanned(self, weight: int) -> torch.Tensor:
+        """See [Note: faults]."""
+        if self._thread != threading.get_ident():
+            return self._idle.access(weight)
+        if not self._is_plan_over:
+            self._give_up_plan()
+        block = self._blocks[weight]
+        if block >= 0 and self._lane.holds(block, self._use):
+            return self._bound[weight]
+        self.faults += 1
+        size_bytes = self._weights[weight].size_bytes
+        live_bytes = self._copies.live_bytes
+        if live_bytes + size_bytes > self._free_bytes:
+            short_bytes = live_bytes + size_bytes - self._free_bytes
+            raise BudgetTooSmallError(
+                f"{self._weights[weight].name!r} is used out of the traced order, and there is no "
+                f"room to read it: {format_size(short_bytes)} more are needed",
+                needed_bytes=self._plan.budget_bytes + short_bytes,
+                budget_bytes=self._plan.budget_bytes,
+            )
+        return self._copies.make(weight)
+
+    def _give_up_plan(self) -> None:
+        self._cursor = len(self._expected) - 1
+        self._is_plan_over = True
+        spans = self._lane.freeze(self._use)
+        for begin, end in spans:
+            self._region.discard(begin, end - begin)
+        self._free_bytes = sum(end - begin for begin, end in spans)
+
+
+class Runner:
+    """Runs a network by a plan. `run` is for one thread at a time."""
+
+    def __init__(
+        self, assembly: Assembly, access: PlannedAccess, idle: StoredAccess, region: Region
+    ) -> None:
+        self._assembly = assembly
+        self._access = access
+        self._idle = idle
+        self._region = region
+
+    def run(self, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Inference]:
+        """Run one inference.
+
+        Args:
+            inputs: positional arguments of the network.
+            kwargs: keyword arguments.
+
+        Returns:
+            What the network returns, and what it took.
+
+        Raises:
+            StorageError: a block could not be read.
+            Exception: whatever the network raises; the next inference is not affected.
+        """
+        access = self._access
+        begin_s = time.perf_counter()
+        access.start()
+        self._assembly.source = access
+        try:
+            with torch.inference_mode():
+                output = self._assembly.network(*inputs, **kwargs)
+                output = tree_map_only(torch.Tensor, self._keep, output)
+        except BaseException:
+            access.abort()
+            raise
+        finally:
+            self._assembly.source = self._idle
+        access.finish()
+        latency_s = time.perf_counter() - begin_s
+        return output, Inference(latency_s=latency_s, stall_s=access.stall_s, faults=access.faults)
+
+    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Copy an output that is a weight itself: its slot will be overwritten."""
+        return tensor.clone() if self._region.holds(tensor) else tensor
+
+
+def _block_of_weights(profile: NetworkProfile, plan: SwapPlan) -> list[int]:
+    """Map weights to blocks; -1 for weights that no block holds because nothing uses them."""
+    cell_block = {c: index for index, block in enumerate(plan.blocks) for c in range(*block.cells)}
+    blocks = [-1] * len(profile.trace.weights)
+    for number, cell in enumerate(profile.cells):
+        for layer in profile.trace.layers[slice(*cell.layers)]:
+            for weight in layer.weights:
+                blocks[weight] = cell_block.get(number, -1)
+    return blocks
+
+
+def _bind(
+    profile: NetworkProfile, plan: SwapPlan, blocks: Sequence[int], region: Region
+) -> list[torch.nn.Parameter]:
+    """Point every weight at its slot, once for the life of the plan."""
+    bound = []
+    for index, weight in enumerate(profile.trace.weights):
+        if blocks[index] < 0:
+            meta = torch.empty(weight.shape, device="meta")
+            bound.append(torch.nn.Parameter(meta, requires_grad=False))
+            continue
+        block = plan.blocks[blocks[index]]
+        offset = profile.weight_offsets_bytes[index] - block.file_offset_bytes
+        view = region.weight_view(block.slot_offset_bytes + offset, weight)
+        bound.append(torch.nn.Parameter(view, requires_grad=False))
+    return bound
+
+
+def _find_entries(access_steps: Sequence[int], step_uses: Sequence[int]) -> tuple[int, ...]:
+    """Mark the accesses at which another use must be entered."""
+    entries = []
+    current = NO_STEP
+    for step in access_steps:
+        use = step_uses[step] if step != NO_STEP else NO_STEP
+        enters = use not in (NO_STEP, current)
+        entries.append(use if enters else NO_STEP)
+        current = use if enters else current
+    return (*entries, NO_STEP)

@@ -1,0 +1,408 @@
+"""The facade: networks in, results out, one budget. Concrete classes are chosen here alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from swapnet_core import device_profile, memory
+from swapnet_core.arena import Arena
+from swapnet_core.backends.base import Backend
+from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.errors import (
+    BudgetTooSmallError,
+    DeadlineMissedError,
+    InputError,
+    NetworkError,
+    RuntimeClosedError,
+)
+from swapnet_core.ledger import Lease, MemoryLedger
+from swapnet_core.loading import Example, prepare
+from swapnet_core.model import LoadedModel, plan_for
+from swapnet_core.planner import smallest_budget_bytes
+from swapnet_core.reports import ModelStats, RuntimeReport
+from swapnet_core.scheduler import Scheduler
+from swapnet_core.shares import Claim, split_budget
+from swapnet_core.sizes import format_size, parse_size
+from swapnet_core.sources import Weights
+from swapnet_core.specs import DeviceProfile, SwapPlan
+from swapnet_core.swapper import FetchPool
+
+_LOG = logging.getLogger(__name__)
+
+
+class SwapRuntime:
+    """Runs any number of networks inside one memory budget. Any thread may call any method.
+
+    >>> with SwapRuntime(budget="96MiB") as runtime:
+    ...     detector = runtime.load("detector", network, example_inputs=(image,))
+    ...     output = detector(image)
+    """
+
+    def __init__(
+        self,
+        budget: str | int,
+        device: str = "auto",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        """Open a runtime. Nothing is allocated until a network is loaded.
+
+        Args:
+            budget: ceiling in bytes for everything that the core holds: `96MiB`, or a number.
+            device: `auto` or `cpu`.
+            cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
+                `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
+
+        Raises:
+            ValueError: `budget` is not a size, or `device` is not known.
+        """
+        budget_bytes = parse_size(budget)
+        backend = _choose_backend(device)
+        memory.limit_malloc()
+        self._root = Path(cache_dir) if cache_dir is not None else _default_cache()
+        self._ledger = MemoryLedger(budget_bytes)
+        self._arena = Arena(backend, self._ledger)
+        self._pool = FetchPool()
+        self._scheduler = Scheduler()
+        self._lock = threading.Lock()
+        self._models: dict[str, LoadedModel] = {}
+        self._fixed: Lease | None = None
+        self._device: DeviceProfile | None = None
+        self._is_open = True
+
+    def load(
+        self,
+        name: str,
+        network: nn.Module | Callable[[], nn.Module],
+        example_inputs: tuple[Any, ...],
+        *,
+        weights: str | Path | Weights | None = None,
+        rate_hz: float | None = None,
+        priority: int = 0,
+        deadline_s: float | None = None,
+        example_kwargs: Mapping[str, Any] | None = None,
+    ) -> SwappedModel:
+        """Take a network over: its weights move to the block file and leave memory.
+
+        Args:
+            name: for reports and errors; unique in the runtime.
+            network: a module in eval mode on the CPU, or a callable that builds one.
+            example_inputs: positional inputs of the size that will be used; the activation peak
+                is measured with them.
+            weights: with a callable: a `.safetensors` or `.pth` file, or a mapping from
+                state-dict names to tensors. The network is then never whole in memory.
+            rate_hz: inferences per second that will be wanted; stated in reports.
+            priority: jobs with a higher one run first.
+            deadline_s: default of `submit`.
+            example_kwargs: keyword inputs of the example.
+
+        Returns:
+            A callable that gives what `network` gives under `torch.inference_mode()`, bit for
+            bit on the CPU.
+
+        Raises:
+            BudgetTooSmallError: the network does not fit beside those already loaded.
+            NetworkError: it cannot be traced, or the name is taken.
+            StorageError: the cache directory cannot be used.
+            WeightsMismatchError: weights and network do not belong together.
+        """
+        if not isinstance(example_inputs, tuple):
+            raise InputError(
+                f"example_inputs is a {type(example_inputs).__name__}; it must be the tuple of "
+                "positional inputs, e.g. (image,)"
+            )
+        example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
+        self._scheduler.run_exclusive(lambda: self._load(name, network, example, weights))
+        return SwappedModel(self, name, priority, deadline_s, _count_elements(example))
+
+    def set_budget(self, budget: str | int) -> None:
+        """Move the ceiling between two jobs: plans are made anew, results stay the same.
+
+        Raises:
+            BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
+            ValueError: `budget` is not a size.
+        """
+        budget_bytes = parse_size(budget)
+        self._scheduler.run_exclusive(lambda: self._set_budget(budget_bytes))
+
+    def report(self) -> RuntimeReport:
+        """Return what runs and what it holds, at this moment."""
+        with self._lock:
+            models = dict(self._models)
+        ledger = self._ledger.snapshot()
+        pool = self._pool.snapshot()
+        bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
+        return RuntimeReport(
+            budget_bytes=ledger.budget_bytes,
+            leased_bytes=ledger.leased_bytes,
+            peak_bytes=ledger.peak_bytes,
+            models={name: model.stats() for name, model in models.items()},
+            read_bandwidth_bytes_per_s=bandwidth,
+            direct_io=all(model.is_direct for model in models.values()),
+        )
+
+    def close(self) -> None:
+        """Finish the present job, drop the queued ones, give everything back. Idempotent."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+        self._scheduler.close()
+        for model in list(self._models.values()):
+            model.close()
+        self._models.clear()
+        self._lease_fixed(0)
+        self._pool.close()
+
+    def __enter__(self) -> SwapRuntime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SwapRuntime {self._ledger!r}, {len(self._models)} networks>"
+
+    # Below: on the inference thread, between jobs.
+
+    def _load(
+        self,
+        name: str,
+        network: nn.Module | Callable[[], nn.Module],
+        example: Example,
+        weights: str | Path | Weights | None,
+    ) -> None:
+        if name in self._models:
+            raise NetworkError(f"a network named {name!r} is loaded already; close it first")
+        if self._device is None:
+            self._device = device_profile.load_or_measure(self._root)
+        prepared = prepare(self._root, network, example, weights)
+        model = LoadedModel(name, prepared, self._pool, self._arena)
+        try:
+            # Before the plan is adopted: slots and the network's own weights never coexist.
+            plans = self._plan_all(self._ledger.budget_bytes, {**self._models, name: model})
+        except BaseException:
+            model.give_weights_back()
+            raise
+        model.take_weights()
+        with self._lock:
+            self._models[name] = model
+        try:
+            self._adopt_all(plans)
+        except BaseException:
+            self._unload(name)
+            raise
+
+    def _unload(self, name: str) -> None:
+        with self._lock:
+            model = self._models.pop(name, None)
+        if model is None:
+            return
+        model.close()
+        if self._models:
+            self._adopt_all(self._plan_all(self._ledger.budget_bytes, self._models))
+        else:
+            self._lease_fixed(0)
+        memory.return_free_memory()
+
+    def _set_budget(self, budget_bytes: int) -> None:
+        plans = self._plan_all(budget_bytes, self._models) if self._models else {}
+        if budget_bytes >= self._ledger.budget_bytes:
+            self._ledger.set_budget(budget_bytes)
+            self._adopt_all(plans)
+            return
+        for name, plan in plans.items():
+            if self._models[name].plan != plan:
+                self._models[name].suspend()
+        self._lease_fixed(0)
+        self._ledger.set_budget(budget_bytes)
+        self._adopt_all(plans)
+
+    def _plan_all(
+        self, budget_bytes: int, models: Mapping[str, LoadedModel]
+    ) -> dict[str, SwapPlan]:
+        """Plan every network for its share.
+
+        Raises:
+            BudgetTooSmallError: they do not fit together; names what they need.
+        """
+        if self._device is None:
+            raise InputError("plans need a measured device")
+        fixed_bytes = _fixed_bytes(models)
+        claims = [_claim(name, model) for name, model in models.items()]
+        floors = sum(claim.floor_bytes for claim in claims)
+        if fixed_bytes + floors > budget_bytes:
+            names = ", ".join(models)
+            raise BudgetTooSmallError(
+                f"a budget of {format_size(budget_bytes)} is too small for {names}: activations, "
+                f"buffers and the largest layers need {format_size(fixed_bytes + floors)} "
+                f"({fixed_bytes + floors} bytes)",
+                needed_bytes=fixed_bytes + floors,
+                budget_bytes=budget_bytes,
+            )
+        shares = split_budget(budget_bytes - fixed_bytes, claims)
+        return {
+            name: plan_for(model.profile, self._device, share)
+            for (name, model), share in zip(models.items(), shares, strict=True)
+        }
+
+    def _adopt_all(self, plans: Mapping[str, SwapPlan]) -> None:
+        changed = {n: plan for n, plan in plans.items() if self._models[n].plan != plan}
+        for name in changed:
+            self._models[name].suspend()
+        self._lease_fixed(_fixed_bytes(self._models))
+        for name, plan in changed.items():
+            self._models[name].adopt(plan)
+
+    def _lease_fixed(self, size_bytes: int) -> None:
+        """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
+        if self._fixed is not None:
+            self._fixed.release()
+            self._fixed = None
+        if size_bytes:
+            self._fixed = self._ledger.lease("activations and buffers", size_bytes)
+
+
+class SwappedModel:
+    """A loaded network. Any thread."""
+
+    def __init__(
+        self,
+        runtime: SwapRuntime,
+        name: str,
+        priority: int,
+        deadline_s: float | None,
+        example_elements: int,
+    ) -> None:
+        self.name = name
+        self._runtime = runtime
+        self._model = runtime._models[name]
+        self._priority = priority
+        self._deadline_s = deadline_s
+        self._example_elements = example_elements
+        self._has_warned = False
+
+    @property
+    def plan(self) -> SwapPlan:
+        """The plan in force.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+        """
+        plan = self._model.plan
+        if plan is None:
+            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+        return plan
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Run the network and wait for its output: same structure, same bits as the network's.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+            StorageError: a block could not be read; the next call tries again.
+            Exception: whatever the network raises.
+        """
+        self._look_at(inputs, kwargs)
+        return self._runtime._scheduler.run(
+            lambda: self._model.run(inputs, kwargs), priority=self._priority
+        )
+
+    def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
+        """Queue an inference.
+
+        Args:
+            inputs: positional inputs of the network.
+            deadline_s: seconds from now by which it must have started; None for the default
+                given to `load`.
+            kwargs: keyword inputs of the network.
+
+        Returns:
+            A future of the output; `DeadlineMissedError` where the deadline passed first.
+        """
+        self._look_at(inputs, kwargs)
+        deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        future = self._runtime._scheduler.submit(
+            lambda: self._model.run(inputs, kwargs),
+            priority=self._priority,
+            deadline_s=deadline_s,
+        )
+        if deadline_s is not None:
+            future.add_done_callback(self._count_miss)
+        return future
+
+    def stats(self) -> ModelStats:
+        """Return sizes and counters of this moment."""
+        return self._model.stats()
+
+    def close(self) -> None:
+        """Unload the network and give its share to the others. Idempotent."""
+        try:
+            self._runtime._scheduler.run_exclusive(self._unload)
+        except RuntimeClosedError:
+            return  # the runtime's own close has done it
+
+    def _unload(self) -> None:
+        if self._runtime._models.get(self.name) is self._model:
+            self._runtime._unload(self.name)
+
+    def _count_miss(self, future: Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), DeadlineMissedError):
+            self._model.count_missed_deadline()
+
+    def _look_at(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Say once that inputs are larger than the example: so may be the activations."""
+        if self._has_warned:
+            return
+        elements = _count_elements(Example(inputs=inputs, kwargs=kwargs))
+        if elements > self._example_elements:
+            self._has_warned = True
+            _LOG.warning(
+                "%s: an input has %d elements, the example had %d; its activations may pass the "
+                "budget: load it with an example of the largest size",
+                self.name,
+                elements,
+                self._example_elements,
+            )
+
+    def __repr__(self) -> str:
+        return f"<SwappedModel {self.name!r}, {self._model!r}>"
+
+
+def _choose_backend(device: str) -> Backend:
+    if device in ("auto", "cpu"):
+        return CpuBackend()
+    raise ValueError(f"there is no device {device!r}; use 'auto' or 'cpu'")
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "swapnet"
+
+
+def _claim(name: str, model: LoadedModel) -> Claim:
+    profile = model.profile
+    fixed_bytes = profile.trace.buffer_bytes + profile.trace.activation_bytes
+    floor_bytes = smallest_budget_bytes(profile) - fixed_bytes
+    return Claim(
+        name=name, floor_bytes=floor_bytes, ceiling_bytes=max(floor_bytes, profile.weight_bytes)
+    )
+
+
+def _fixed_bytes(models: Mapping[str, LoadedModel]) -> int:
+    traces = [model.profile.trace for model in models.values()]
+    buffers = sum(trace.buffer_bytes for trace in traces)
+    return buffers + max((trace.activation_bytes for trace in traces), default=0)
+
+
+def _count_elements(example: Example) -> int:
+    leaves = tree_leaves((example.inputs, dict(example.kwargs)))
+    return sum(leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor))

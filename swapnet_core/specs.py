@@ -1,0 +1,254 @@
+"""Frozen facts: what a network, a device and a plan are. Data only, equal by value, JSON-able.
+
+Terms are those of docs/design.md, section 1. Sizes are bytes, times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PAGE_BYTES = 4096
+"""Cells start on this boundary in the block file and in memory: what direct reads need."""
+
+NO_STEP = -1
+"""Marks an access that needs no bytes (only the shape was asked), or only resident ones."""
+
+
+def round_up(size_bytes: int, boundary_bytes: int = PAGE_BYTES) -> int:
+    """Return the smallest multiple of `boundary_bytes` that is not below `size_bytes`."""
+    return -(-size_bytes // boundary_bytes) * boundary_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSpec:
+    """One stored tensor: a parameter, under all names that it has in the network.
+
+    Attributes:
+        name: first state-dict name.
+        aliases: further names of the same parameter (tied weights).
+        dtype: safetensors name of the element type, e.g. `F32`.
+        shape: sizes per dimension, as the network sees them.
+        stride: elements to step per dimension, as the network sees them.
+        size_bytes: stored bytes, without padding.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """Weights that are needed together: the smallest uncut piece of a network.
+
+    Attributes:
+        name: module path of the (first) owner of the weights.
+        weights: indices into the profile's weights, in order of first access.
+        is_pinned: read without being asked for by name, or held across many layers: it must
+            stay resident.
+    """
+
+    name: str
+    weights: tuple[int, ...]
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTrace:
+    """What one real forward taught.
+
+    Attributes:
+        weights: all stored tensors.
+        layers: in order of first use; layers that were never used come last.
+        accesses: index of the weight at every access, in order.
+        access_steps: for every access the step that must be current, or `NO_STEP`.
+        steps: layer of every step, in order. A layer used twice has two steps.
+        step_compute_s: compute time of every step, while nothing is read.
+        head_compute_s: compute time before the first step.
+        activation_bytes: peak of activations and operator scratch.
+        buffer_bytes: buffers, which stay in memory.
+    """
+
+    weights: tuple[WeightSpec, ...]
+    layers: tuple[LayerSpec, ...]
+    accesses: tuple[int, ...]
+    access_steps: tuple[int, ...]
+    steps: tuple[int, ...]
+    step_compute_s: tuple[float, ...]
+    head_compute_s: float
+    activation_bytes: int
+    buffer_bytes: int
+
+    @property
+    def compute_s(self) -> float:
+        """Compute time of one inference with everything in memory."""
+        return self.head_compute_s + sum(self.step_compute_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSpec:
+    """The smallest piece of the block file that can be read and checked by itself.
+
+    Cells are runs of consecutive layers; blocks are runs of consecutive cells, chosen by the plan.
+
+    Attributes:
+        layers: half-open range of layer indices.
+        offset_bytes: where the cell starts in the block file; a multiple of `PAGE_BYTES`.
+        size_bytes: including padding; a multiple of `PAGE_BYTES`.
+        digest: SHA-256 of the cell's bytes, hexadecimal.
+    """
+
+    layers: tuple[int, int]
+    offset_bytes: int
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkProfile:
+    """A traced network and its block file: all that planning needs.
+
+    Attributes:
+        digest: name of the block file (its content).
+        cells: in file order, which is execution order.
+        weight_offsets_bytes: place of every weight in the block file.
+    """
+
+    digest: str
+    trace: NetworkTrace
+    cells: tuple[CellSpec, ...]
+    weight_offsets_bytes: tuple[int, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Stored weights, with the padding between them."""
+        return sum(cell.size_bytes for cell in self.cells)
+
+    @property
+    def demand_bytes(self) -> int:
+        """What the network needs with everything in memory."""
+        trace = self.trace
+        weights = sum(weight.size_bytes for weight in trace.weights)
+        return weights + trace.buffer_bytes + trace.activation_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """Measured once per storage and machine.
+
+    Attributes:
+        read_bandwidth_bytes_per_s: sustained direct reads while compute runs.
+        read_latency_s: fixed cost of one block's read.
+        compute_slowdown: by which share compute takes longer while reads run (0.05: 5 %).
+    """
+
+    read_bandwidth_bytes_per_s: float
+    read_latency_s: float
+    compute_slowdown: float
+
+    def read_s(self, size_bytes: int) -> float:
+        """Predict the time of one block's read."""
+        return self.read_latency_s + size_bytes / self.read_bandwidth_bytes_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSpec:
+    """Consecutive cells that are stored, moved and released together.
+
+    Attributes:
+        cells: half-open range of cell indices.
+        file_offset_bytes: where the block starts in the block file.
+        size_bytes: including padding.
+        slot_offset_bytes: where its slot starts in the network's region.
+        is_resident: stays in its slot from one inference to the next.
+    """
+
+    cells: tuple[int, int]
+    file_offset_bytes: int
+    size_bytes: int
+    slot_offset_bytes: int
+    is_resident: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapPlan:
+    """The immutable choice of blocks, residents, slots and prefetch order.
+
+    Attributes:
+        budget_bytes: the share that the plan was made for.
+        blocks: in file order; every cell that is ever used lies in exactly one.
+        uses: the streamed block of every use, in order: also the prefetch order, and cyclic.
+        step_uses: for every step of the trace the use that must be current, or `NO_STEP` where
+            the step's block is resident.
+        region_bytes: memory for all slots.
+        fixed_bytes: buffers and activation peak.
+        streamed_bytes: read per inference, in the steady state.
+        predicted_latency_s: of one inference, back to back with others of the same network.
+        predicted_stall_s: part of it that compute waits for blocks.
+        bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
+    """
+
+    budget_bytes: int
+    blocks: tuple[BlockSpec, ...]
+    uses: tuple[int, ...]
+    step_uses: tuple[int, ...]
+    region_bytes: int
+    fixed_bytes: int
+    streamed_bytes: int
+    predicted_latency_s: float
+    predicted_stall_s: float
+    bound_s: float
+
+    @property
+    def peak_bytes(self) -> int:
+        """All that the network holds at its peak; at most `budget_bytes`."""
+        return self.region_bytes + self.fixed_bytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of the blocks that stay."""
+        return sum(block.size_bytes for block in self.blocks if block.is_resident)
+
+
+def trace_to_json(trace: NetworkTrace) -> dict[str, Any]:
+    """Return the trace as plain lists, numbers and strings."""
+    return asdict(trace)
+
+
+def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
+    """Rebuild a trace.
+
+    Raises:
+        KeyError, TypeError: `data` is not what `trace_to_json` wrote.
+    """
+    weights = tuple(
+        WeightSpec(
+            name=entry["name"],
+            aliases=tuple(entry["aliases"]),
+            dtype=entry["dtype"],
+            shape=tuple(entry["shape"]),
+            stride=tuple(entry["stride"]),
+            size_bytes=entry["size_bytes"],
+        )
+        for entry in data["weights"]
+    )
+    layers = tuple(
+        LayerSpec(name=entry["name"], weights=tuple(entry["weights"]), is_pinned=entry["is_pinned"])
+        for entry in data["layers"]
+    )
+    return NetworkTrace(
+        weights=weights,
+        layers=layers,
+        accesses=tuple(data["accesses"]),
+        access_steps=tuple(data["access_steps"]),
+        steps=tuple(data["steps"]),
+        step_compute_s=tuple(data["step_compute_s"]),
+        head_compute_s=data["head_compute_s"],
+        activation_bytes=data["activation_bytes"],
+        buffer_bytes=data["buffer_bytes"],
+    )

@@ -1,0 +1,344 @@
+"""Run a network once for real and learn: order of weights, times, peak of activations.
+
+[Note: held weights]
+A weight is accessed by name, and its bytes are read by operators some time later. The first pass
+sees both: accesses through the parameter table, reads through a dispatch mode. Where the bytes of
+one weight are still read after another was accessed (fused attention takes all its weights at
+once), their layers are needed together and become one layer. A weight that is read without having
+been accessed (the network keeps a list of its own), or across more than `_LONGEST_HOLD` accesses,
+is pinned: it stays in memory.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from swapnet_core import memory
+from swapnet_core.errors import NetworkError, SwapNetError
+from swapnet_core.specs import NO_STEP, LayerSpec, NetworkTrace, WeightSpec
+
+_LONGEST_HOLD = 64
+_TIMED_PASSES = 3
+_SLOW_PASS_S = 1.0
+
+OnFree = Callable[[], None]
+
+
+class WeightLender(Protocol):
+    """Lends weights to a trace."""
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of lent weights that the lender allocated and that are still alive."""
+        ...
+
+    def lend(self, weight: int, on_free: OnFree) -> torch.Tensor:
+        """Return a weight; `on_free` is called when its storage dies, if it can."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedCall:
+    """What is traced: a call, and the weights that it finds.
+
+    Attributes:
+        run: one forward, in inference mode.
+        set_source: routes the network's accesses to the given source.
+        weights: the network's stored tensors.
+        lender: gives their values.
+        buffer_bytes: of the network's buffers.
+        base_bytes: private memory of the process before the network was built.
+    """
+
+    run: Callable[[], Any]
+    set_source: Callable[[Any], None]
+    weights: Sequence[WeightSpec]
+    lender: WeightLender
+    buffer_bytes: int
+    base_bytes: int
+
+
+@dataclass(slots=True)
+class _Record:
+    """One pass: every access, and the last access before its bytes were read for the last time."""
+
+    accesses: list[int] = field(default_factory=list)
+    held_until: list[int] = field(default_factory=list)
+    pinned: set[int] = field(default_factory=set)
+    peak_bytes: int = 0
+
+
+def trace(call: TracedCall) -> NetworkTrace:
+    """Learn a network by running it several times.
+
+    Args:
+        call: see `TracedCall`; runs on the calling thread.
+
+    Returns:
+        The trace, with layers in order of first use.
+
+    Raises:
+        NetworkError: the network cannot be run on its example inputs.
+    """
+    record = _record_pass(call)
+    passes = [_timed_pass(call)]
+    if passes[0].total_s < _SLOW_PASS_S:
+        again = _record_pass(call)
+        record.peak_bytes = max(record.peak_bytes, again.peak_bytes)
+        record.pinned |= again.pinned
+        passes += [_timed_pass(call) for _ in range(_TIMED_PASSES - 1)]
+    layers, access_steps, steps = _form_layers(call.weights, record)
+    head_s, step_s = _step_times(passes, record, access_steps, len(steps))
+    return NetworkTrace(
+        weights=tuple(call.weights),
+        layers=layers,
+        accesses=tuple(record.accesses),
+        access_steps=access_steps,
+        steps=steps,
+        step_compute_s=step_s,
+        head_compute_s=head_s,
+        activation_bytes=max(record.peak_bytes, *(timed.peak_bytes for timed in passes)),
+        buffer_bytes=call.buffer_bytes,
+    )
+
+
+class _RecordingSource:
+    """Answers accesses during the first pass and keeps their order."""
+
+    def __init__(self, lender: WeightLender) -> None:
+        self.record = _Record()
+        self._lender = lender
+        self._owner: dict[int, int] = {}
+        self._latest: dict[int, int] = {}
+
+    def access(self, weight: int) -> torch.Tensor:
+        key: list[int] = []
+        tensor = self._lender.lend(weight, lambda: self._forget(key))
+        key.append(tensor.untyped_storage()._cdata)
+        self._owner[key[0]] = weight
+        self._latest[weight] = len(self.record.accesses)
+        self.record.held_until.append(len(self.record.accesses))
+        self.record.accesses.append(weight)
+        return tensor
+
+    def watch(self, weight: int, tensor: torch.Tensor) -> None:
+        """Recognise a weight also where it is read without having been accessed."""
+        self._owner[tensor.untyped_storage()._cdata] = weight
+
+    def see_read(self, tensor: torch.Tensor) -> None:
+        weight = self._owner.get(tensor.untyped_storage()._cdata)
+        if weight is None:
+            return
+        if weight not in self._latest:
+            self.record.pinned.add(weight)
+        else:
+            self.record.held_until[self._latest[weight]] = len(self.record.accesses) - 1
+
+    def _forget(self, key: list[int]) -> None:
+        """The storage died: its address may soon be an activation's."""
+        if key:
+            self._owner.pop(key[0], None)
+
+
+class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
+    """Sees every operator: which weights it reads, how high memory goes meanwhile."""
+
+    def __init__(self, source: _RecordingSource, call: TracedCall) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
+        self._source = source
+        self._call = call
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, torch.Tensor):
+                self._source.see_read(leaf)
+        memory.reset_peak()
+        result = func(*args, **(kwargs or {}))
+        record = self._source.record
+        record.peak_bytes = max(record.peak_bytes, _held_bytes(self._call))
+        return result
+
+
+class _TimingSource:
+    """Answers accesses and notes when, so that times exclude the lending."""
+
+    def __init__(self, lender: WeightLender) -> None:
+        self._lender = lender
+        self.begin_s: list[float] = []
+        self.end_s: list[float] = []
+
+    def access(self, weight: int) -> torch.Tensor:
+        self.begin_s.append(time.perf_counter())
+        tensor = self._lender.lend(weight, _ignore)
+        self.end_s.append(time.perf_counter())
+        return tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TimedPass:
+    """Compute time before the first access, and after each one up to the next."""
+
+    head_s: float
+    segments_s: tuple[float, ...]
+    peak_bytes: int
+
+    @property
+    def total_s(self) -> float:
+        return self.head_s + sum(self.segments_s)
+
+
+def _ignore() -> None:
+    return None
+
+
+def _held_bytes(call: TracedCall) -> int:
+    return memory.peak_anonymous_bytes() - call.base_bytes - call.lender.live_bytes
+
+
+def _record_pass(call: TracedCall) -> _Record:
+    source = _RecordingSource(call.lender)
+    call.set_source(source)
+    if isinstance(call.lender, InMemoryLender):
+        for weight, tensor in enumerate(call.lender.tensors):
+            source.watch(weight, tensor)
+    with _network_errors(), _OperatorWatch(source, call):
+        call.run()
+    return source.record
+
+
+def _timed_pass(call: TracedCall) -> _TimedPass:
+    source = _TimingSource(call.lender)
+    call.set_source(source)
+    memory.reset_peak()
+    with _network_errors():
+        begin_s = time.perf_counter()
+        call.run()
+        end_s = time.perf_counter()
+    measured = isinstance(call.lender, InMemoryLender)
+    peak_bytes = _held_bytes(call) if measured else 0
+    starts = [begin_s, *source.end_s]
+    ends = [*source.begin_s, end_s]
+    spans = [end - start for start, end in zip(starts, ends, strict=True)]
+    return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]), peak_bytes=peak_bytes)
+
+
+class InMemoryLender:
+    """Lends the weights of a network that is in memory as a whole."""
+
+    live_bytes = 0
+
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        self.tensors = tensors
+
+    def lend(self, weight: int, on_free: OnFree) -> torch.Tensor:
+        """Return the network's own tensor, which outlives the trace."""
+        return self.tensors[weight]
+
+
+def _form_layers(
+    weights: Sequence[WeightSpec], record: _Record
+) -> tuple[tuple[LayerSpec, ...], tuple[int, ...], tuple[int, ...]]:
+    """Group weights into layers, and accesses into steps; see [Note: held weights]."""
+    pinned = set(record.pinned)
+    groups = _Groups([weight.name.rpartition(".")[0] for weight in weights])
+    for position, until in enumerate(record.held_until):
+        if until - position > _LONGEST_HOLD:
+            pinned.add(record.accesses[position])
+    for position, until in enumerate(record.held_until):
+        weight = record.accesses[position]
+        if weight in pinned:
+            continue
+        for other in record.accesses[position + 1 : until + 1]:
+            if other not in pinned:
+                groups.join(weight, other)
+    members: dict[tuple[int, bool], list[int]] = {}
+    unused = [weight for weight in range(len(weights)) if weight not in set(record.accesses)]
+    for weight in dict.fromkeys([*record.accesses, *sorted(pinned), *unused]):
+        members.setdefault((groups.find(weight), weight in pinned), []).append(weight)
+    layers = tuple(
+        LayerSpec(
+            name=weights[group[0]].name.rpartition(".")[0] or weights[group[0]].name,
+            weights=tuple(group),
+            is_pinned=is_pinned,
+        )
+        for (_, is_pinned), group in members.items()
+    )
+    layer_of = {weight: index for index, layer in enumerate(layers) for weight in layer.weights}
+    return (layers, *_form_steps([layer_of[w] for w in record.accesses], layers))
+
+
+def _form_steps(
+    access_layers: Sequence[int], layers: Sequence[LayerSpec]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Join consecutive accesses of one layer into a step; pinned layers have none."""
+    steps: list[int] = []
+    access_steps: list[int] = []
+    for layer in access_layers:
+        if layers[layer].is_pinned:
+            access_steps.append(NO_STEP)
+            continue
+        if not steps or steps[-1] != layer:
+            steps.append(layer)
+        access_steps.append(len(steps) - 1)
+    return tuple(access_steps), tuple(steps)
+
+
+def _step_times(
+    passes: Sequence[_TimedPass], record: _Record, access_steps: Sequence[int], steps: int
+) -> tuple[float, tuple[float, ...]]:
+    """Add the segments of the middle pass (by total time) to the steps that they are in."""
+    usable = [timed for timed in passes if len(timed.segments_s) == len(record.accesses)]
+    if not usable:
+        total_s = statistics.median(timed.total_s for timed in passes)
+        return (0.0, tuple(total_s / steps for _ in range(steps))) if steps else (total_s, ())
+    middle = sorted(usable, key=lambda timed: timed.total_s)[len(usable) // 2]
+    head_s = middle.head_s
+    step_s = [0.0] * steps
+    current = NO_STEP
+    for step, duration_s in zip(access_steps, middle.segments_s, strict=True):
+        current = step if step != NO_STEP else current
+        if current == NO_STEP:
+            head_s += duration_s
+        else:
+            step_s[current] += duration_s
+    return head_s, tuple(step_s)
+
+
+class _Groups:
+    """Disjoint sets of weights: first by owning module, then joined."""
+
+    def __init__(self, owners: Sequence[str]) -> None:
+        first: dict[str, int] = {}
+        self._parent = [first.setdefault(owner, index) for index, owner in enumerate(owners)]
+
+    def find(self, weight: int) -> int:
+        while self._parent[weight] != weight:
+            weight = self._parent[weight]
+        return weight
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.find(one), self.find(other)))
+        self._parent[high] = low
+
+
+class _network_errors:
+    """Translate what a network raises on its example inputs."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, _traceback: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SwapNetError):
+            raise NetworkError(
+                f"the network cannot be run on its example inputs: {type(error).__name__}: {error}"
+            ) from error
