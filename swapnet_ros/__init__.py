@@ -1,0 +1,1 @@
+"""PyTorch perception networks inside a memory budget, as ROS 2 nodes."""

@@ -1,4 +1,4 @@
-"""What a detection network needs with everything in memory, found by loading it once.
+"""What a detection network needs with everything in memory, and the least it can do with.
 
 A program of its own (`python -m swapnet_ros.evaluation.network_demand yolov3`), so that the memory
 is free again when the answer is there. It leaves the network's block file in the cache.
@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from swapnet_core import SwapNetError, SwapRuntime
+from swapnet_core import BudgetTooSmallError, SwapNetError, SwapRuntime
 from swapnet_ros.perception.models.catalogue import detection_network
 
 _AMPLE_BUDGET = "64GiB"
@@ -27,12 +27,14 @@ class NetworkDemand:
         is_random: whether its weights are random ones.
         demand_bytes: weights and peak activations.
         weight_bytes: weights.
+        least_bytes: smallest budget that the planner accepts: activations and the largest layers.
     """
 
     network: str
     is_random: bool
     demand_bytes: int
     weight_bytes: int
+    least_bytes: int
 
 
 def measure_demand(network: str, *, weights: Path | None, labels: Path | None) -> NetworkDemand:
@@ -50,12 +52,23 @@ def measure_demand(network: str, *, weights: Path | None, labels: Path | None) -
     with SwapRuntime(budget=_AMPLE_BUDGET) as runtime:
         model = runtime.load(found.name, found.build, found.example_inputs, weights=found.weights)
         stats = model.stats()
+        least_bytes = _least_budget_bytes(runtime)
     return NetworkDemand(
         network=found.name,
         is_random=found.is_random,
         demand_bytes=stats.demand_bytes,
         weight_bytes=stats.weight_bytes,
+        least_bytes=least_bytes,
     )
+
+
+def _least_budget_bytes(runtime: SwapRuntime) -> int:
+    """Ask for an impossible budget: the refusal names the smallest possible one."""
+    try:
+        runtime.set_budget(1)
+    except BudgetTooSmallError as error:
+        return error.needed_bytes
+    return 1
 
 
 def main() -> int:

@@ -102,8 +102,8 @@ class Drive:
             return NetworkDemand(**json.loads(child.last_lines(1)))
 
     def _budget_bytes(self, demand: NetworkDemand) -> int:
-        asked = self._options.budget_bytes
-        return asked or round(demand.demand_bytes / DEFAULT_DEMAND_OVER_BUDGET)
+        wanted = round(demand.demand_bytes / DEFAULT_DEMAND_OVER_BUDGET)
+        return self._options.budget_bytes or max(wanted, demand.least_bytes)
 
     def _announce(self, video: Path, demand: NetworkDemand, budget_bytes: int) -> None:
         say = self._console.print

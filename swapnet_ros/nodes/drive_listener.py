@@ -49,7 +49,8 @@ class DriveListener:
         while not self._monitor.is_ready:
             self._spin("loading", perception)
             if self._monitor.problem:
-                raise DriveError(f"object_detection: {self._monitor.problem}")
+                # network, weights, labels or budget do not fit each other
+                raise DriveError(f"object_detection: {self._monitor.problem}", exit_code=EXIT_USAGE)
             if time.monotonic() > deadline_s:
                 raise DriveError(
                     f"no network was loaded within {_LOADING_LIMIT_S:.0f} s\n"

@@ -1,0 +1,138 @@
+"""The whole main job over real DDS, with a small network on random weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from swapnet_ros.evaluation.road_scene import RoadScene
+from swapnet_ros.evaluation.video_file import VideoReader, write_video
+
+pytestmark = pytest.mark.ros
+
+_FRAMES, _RATE_HZ = 24, 8.0
+_LIMIT_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    scene = RoadScene(width=320, height=180, frame_rate_hz=_RATE_HZ, duration_s=_FRAMES / _RATE_HZ)
+    path = tmp_path_factory.mktemp("video") / "scene.mp4"
+    write_video(path, scene.frames(), width=320, height=180, frame_rate_hz=_RATE_HZ)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One cache of block files for all drives of this module."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def start(tmp_path, cache, video, domain_id):
+    """Start drives as processes of their own; those that still run at the end are killed."""
+    from ament_index_python.packages import get_package_prefix
+
+    program = Path(get_package_prefix("swapnet_ros"), "lib", "swapnet_ros", "drive")
+    started = []
+
+    def start(*options):
+        drive = subprocess.Popen(
+            [program, "--network", "yolov3-tiny", "--out", tmp_path / "out", *options],
+            env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(drive)
+        return drive
+
+    yield start
+    for drive in started:
+        drive.kill()
+        drive.wait()
+        drive.stdout.close()
+
+
+def _finish(drive):
+    output, _ = drive.communicate(timeout=_LIMIT_S)
+    return drive.returncode, output
+
+
+def _children(pid):
+    """Map the names of a process's children to their process ids."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    found = {}
+    for child in map(int, pids):
+        arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        names = [Path(part.decode()).name for part in arguments[:2]]
+        found.update({name: child for name in names if name in ("perception", "video_player")})
+    return found
+
+
+def _wait_for_child(drive, name):
+    deadline_s = time.monotonic() + _LIMIT_S
+    while name not in (children := _children(drive.pid)):
+        assert time.monotonic() < deadline_s
+        assert drive.poll() is None, drive.stdout.read()
+        time.sleep(0.05)
+    return children
+
+
+def test_a_drive_shows_figures_and_leaves_a_video_and_a_summary(start, video, tmp_path):
+    exit_code, output = _finish(start("--video", video))
+    assert exit_code == 0, output
+    assert "detections are meaningless" in output
+    assert "playing: frames in" in output
+
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    figures, swap = summary["figures"], summary["figures"]["swap"]
+    assert summary["complete"] is True
+    assert summary["configuration"]["is_random"] is True
+    assert figures["frames_played"] <= _FRAMES
+    assert 0 < figures["frames_processed"] <= figures["frames_played"]
+    assert figures["latency"]["p50_s"] > 0
+    assert swap["peak_bytes"] <= swap["budget_bytes"] < swap["demand_bytes"]
+    assert figures["bytes_read_per_frame"] > 0
+    with VideoReader(tmp_path / "out" / "drive.mp4") as reader:
+        assert reader.facts.frame_count == figures["frames_played"]
+
+
+def test_an_interrupt_ends_the_drive_and_its_children(start, video, tmp_path):
+    drive = start("--video", video, "--duration", "60")
+    children = _wait_for_child(drive, "video_player")
+    time.sleep(1.5)
+    drive.send_signal(signal.SIGINT)
+    exit_code, output = _finish(drive)
+    assert exit_code == 130, output
+    assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["complete"] is False
+
+
+def test_a_crash_of_perception_is_reported(start, video):
+    drive = start("--video", video, "--duration", "60")
+    children = _wait_for_child(drive, "video_player")
+    os.kill(children["perception"], signal.SIGKILL)
+    exit_code, output = _finish(drive)
+    assert exit_code == 1
+    assert "perception ended with exit code -9" in output
+    assert not Path(f"/proc/{children['video_player']}").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--budget", "1MiB"), "budget"),
+        (("--network", "yolov9000"), "there is no detection network 'yolov9000'"),
+    ],
+)
+def test_bad_input_is_told_and_has_its_own_exit_code(start, video, options, reason):
+    exit_code, output = _finish(start("--video", video, *options))
+    assert exit_code == 2, output
+    assert reason in output
