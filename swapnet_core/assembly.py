@@ -194,7 +194,7 @@ def check_names(assembly: Assembly, weights: Mapping[str, torch.Tensor]) -> None
     buffers = {name for name, _ in network.named_buffers(remove_duplicate=False)}
     counters = {name for name in buffers if name.endswith("num_batches_tracked")}
     there = set(weights)
-    persistent = {name for name in network.state_dict(keep_vars=True)} & buffers
+    persistent = set(network.state_dict(keep_vars=True)) & buffers
     missing = sorted((first | persistent) - counters - there)
     unknown = sorted(name for name in there - wanted - buffers if not name.startswith("__pad__"))
     if missing or unknown:

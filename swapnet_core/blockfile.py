@@ -110,7 +110,7 @@ def open_block_file(root: Path, digest: str) -> BlockFile:
         StorageError: the cache directory cannot be read.
     """
     directory = root / "networks" / digest
-    block_file = _read_manifest(directory, digest)
+    block_file = read_manifest(root, digest)
     if not _is_checked(directory):
         verify(block_file)
         _mark_checked(directory)
@@ -299,10 +299,16 @@ def _finish(
         # Another process, or an earlier load, has the same network there: keep that one.
         os.rename(temporary, target)
     _sync(networks)
-    return _read_manifest(target, digest)
+    return read_manifest(networks.parent, digest)
 
 
-def _read_manifest(directory: Path, digest: str) -> BlockFile:
+def read_manifest(root: Path, digest: str) -> BlockFile:
+    """Open a stored network without checking its bytes.
+
+    Raises:
+        BlockCorruptError: the manifest is missing or changed, or the data file is too short.
+    """
+    directory = root / "networks" / digest
     path = directory / _MANIFEST_NAME
     try:
         text = path.read_bytes()

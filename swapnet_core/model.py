@@ -147,6 +147,8 @@ def plan_for(profile: NetworkProfile, device: DeviceProfile, share_bytes: int) -
     """Plan a network for a share of the slots.
 
     Args:
+        profile: of the network.
+        device: it runs on.
         share_bytes: for slots alone: activations and buffers are leased apart.
 
     Raises:

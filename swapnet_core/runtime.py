@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -18,6 +17,7 @@ from swapnet_core import device_profile, memory
 from swapnet_core.arena import Arena
 from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.cache import default_cache_dir
 from swapnet_core.errors import (
     BudgetTooSmallError,
     DeadlineMissedError,
@@ -68,7 +68,7 @@ class SwapRuntime:
         budget_bytes = parse_size(budget)
         backend = _choose_backend(device)
         memory.limit_malloc()
-        self._root = Path(cache_dir) if cache_dir is not None else _default_cache()
+        self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self._ledger = MemoryLedger(budget_bytes)
         self._arena = Arena(backend, self._ledger)
         self._pool = FetchPool()
@@ -150,6 +150,17 @@ class SwapRuntime:
             direct_io=all(model.is_direct for model in models.values()),
         )
 
+    @property
+    def device_profile(self) -> DeviceProfile:
+        """The storage and machine as measured; measured now where that was not done yet.
+
+        Raises:
+            StorageError: the cache directory cannot be used.
+        """
+        if self._device is None:
+            self._device = device_profile.load_or_measure(self._root)
+        return self._device
+
     def close(self) -> None:
         """Finish the present job, drop the queued ones, give everything back. Idempotent."""
         with self._lock:
@@ -183,8 +194,6 @@ class SwapRuntime:
     ) -> None:
         if name in self._models:
             raise NetworkError(f"a network named {name!r} is loaded already; close it first")
-        if self._device is None:
-            self._device = device_profile.load_or_measure(self._root)
         prepared = prepare(self._root, network, example, weights)
         model = LoadedModel(name, prepared, self._pool, self._arena)
         try:
@@ -235,8 +244,6 @@ class SwapRuntime:
         Raises:
             BudgetTooSmallError: they do not fit together; names what they need.
         """
-        if self._device is None:
-            raise InputError("plans need a measured device")
         fixed_bytes = _fixed_bytes(models)
         claims = [_claim(name, model) for name, model in models.items()]
         floors = sum(claim.floor_bytes for claim in claims)
@@ -249,9 +256,10 @@ class SwapRuntime:
                 needed_bytes=fixed_bytes + floors,
                 budget_bytes=budget_bytes,
             )
+        device = self.device_profile
         shares = split_budget(budget_bytes - fixed_bytes, claims)
         return {
-            name: plan_for(model.profile, self._device, share)
+            name: plan_for(model.profile, device, share)
             for (name, model), share in zip(models.items(), shares, strict=True)
         }
 
@@ -381,11 +389,6 @@ def _choose_backend(device: str) -> Backend:
     if device in ("auto", "cpu"):
         return CpuBackend()
     raise ValueError(f"there is no device {device!r}; use 'auto' or 'cpu'")
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "swapnet"
 
 
 def _claim(name: str, model: LoadedModel) -> Claim:

@@ -28,7 +28,8 @@ class SafetensorsWeights(Mapping[str, torch.Tensor]):
         self._path = path
         try:
             with safe_open(str(path), framework="pt") as stream:
-                self._names = [name for name in stream.keys() if not name.startswith("__pad__")]
+                names: list[str] = list(stream.keys())
+            self._names = [name for name in names if not name.startswith("__pad__")]
         except (SafetensorError, OSError) as error:
             raise WeightsMismatchError(f"cannot read weights from {path}: {error}") from error
 

@@ -211,7 +211,7 @@ def _record_pass(call: TracedCall) -> _Record:
     if isinstance(call.lender, InMemoryLender):
         for weight, tensor in enumerate(call.lender.tensors):
             source.watch(weight, tensor)
-    with _network_errors(), _OperatorWatch(source, call):
+    with _NetworkErrors(), _OperatorWatch(source, call):
         call.run()
     return source.record
 
@@ -220,7 +220,7 @@ def _timed_pass(call: TracedCall) -> _TimedPass:
     source = _TimingSource(call.lender)
     call.set_source(source)
     memory.reset_peak()
-    with _network_errors():
+    with _NetworkErrors():
         begin_s = time.perf_counter()
         call.run()
         end_s = time.perf_counter()
@@ -331,7 +331,7 @@ class _Groups:
         self._parent[high] = low
 
 
-class _network_errors:
+class _NetworkErrors:
     """Translate what a network raises on its example inputs."""
 
     def __enter__(self) -> None:
