@@ -33,7 +33,7 @@ from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
 from swapnet_ros.nodes.object_detection import ObjectDetectionNode
 from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
 from swapnet_ros.nodes.parameter_tables import SWAPNET
-from swapnet_ros.nodes.swapnet_node import SwapnetNode
+from swapnet_ros.nodes.swapnet_node import NODE_NAME, SwapnetNode
 from swapnet_ros.nodes.task_node import TaskNode
 
 TASK_NODES: dict[str, type[TaskNode]] = {"object_detection": ObjectDetectionNode}
@@ -62,6 +62,7 @@ def parse_nodes(entries: Sequence[str]) -> tuple[HostedNode, ...]:
         ParameterValueError: an unknown task, an impossible name, or a name given twice.
     """
     hosted: list[HostedNode] = []
+    taken = {NODE_NAME}
     for entry in entries:
         name, has_name, task = entry.partition("=")
         node = HostedNode(name=name, task=task if has_name else name)
@@ -69,8 +70,9 @@ def parse_nodes(entries: Sequence[str]) -> tuple[HostedNode, ...]:
             raise ParameterValueError(f"nodes: no task {node.task!r}{_suggestion(node.task)}")
         if not re.fullmatch(r"[A-Za-z_]\w*", node.name, re.ASCII):
             raise ParameterValueError(f"nodes: {node.name!r} cannot be the name of a node")
-        if any(node.name == other.name for other in hosted):
+        if node.name in taken:
             raise ParameterValueError(f"nodes: two nodes would be called {node.name!r}")
+        taken.add(node.name)
         hosted.append(node)
     return tuple(hosted)
 
@@ -101,7 +103,8 @@ class NodeThread:
     def stop(self) -> None:
         """End the callback in progress and the thread; the node stays as it is."""
         self._is_stopping.set()
-        self._executor.wake()
+        # a task ends `spin_once`; a mere `wake` lets it go on waiting
+        self._executor.create_task(lambda: None)
         if self._thread.is_alive():
             self._thread.join()
         self._executor.remove_node(self._node)
@@ -175,6 +178,8 @@ class PerceptionHost:
         for thread in threads:
             thread.stop()
         self._closing.close()
+        # rclpy lets go of a lifecycle node's DDS entities when nothing refers to it any more
+        self._tasks = ()
 
     def _check(self, assignments: Sequence, hosted: Sequence[HostedNode]) -> None:
         namespace = self._swapnet.get_namespace().rstrip("/")
@@ -188,7 +193,7 @@ class PerceptionHost:
         for node in hosted:
             task = TASK_NODES[node.task](node.name, runtime, context=self._context)
             stack.callback(task.destroy_node)
-            stack.callback(task.trigger_shutdown)
+            stack.callback(task.finish)
             tasks.append(task)
         return tuple(tasks)
 

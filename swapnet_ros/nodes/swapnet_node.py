@@ -35,7 +35,7 @@ class SwapnetNode(Node):
         super().__init__(NODE_NAME, context=context)
         self._runtime: SwapRuntime | None = None
         self._report_before: RuntimeReport | None = None
-        self._parameters = LiveParameters(self, SWAPNET, apply=self._apply)
+        self._live = LiveParameters(self, SWAPNET, apply=self._apply)
         self._status = self.create_publisher(SwapStatus, "~/status", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
 
@@ -45,7 +45,7 @@ class SwapnetNode(Node):
     @property
     def parameters(self) -> Values:
         """The values that hold now; a frozen view."""
-        return self._parameters.values
+        return self._live.values
 
     def open_runtime(self) -> SwapRuntime:
         """Open the core with the node's parameters; `destroy_node` closes it.
@@ -53,7 +53,7 @@ class SwapnetNode(Node):
         Raises:
             SwapNetError: the device or the cache folder cannot be used.
         """
-        values = self._parameters.values
+        values = self._live.values
         self._runtime = SwapRuntime(
             budget=values["budget"],
             device=values["device"],

@@ -99,7 +99,7 @@ class TaskNode(LifecycleNode, abc.ABC):
         """
         super().__init__(name, context=context)
         self._runtime = runtime
-        self._parameters = LiveParameters(self, self.SPECS, changed=self._wake_worker)
+        self._live = LiveParameters(self, self.SPECS, changed=self._wake_worker)
         self._tally = FrameTally()
         self._loaded: Loaded | None = None
         self._worker: FrameWorker | None = None
@@ -152,10 +152,15 @@ class TaskNode(LifecycleNode, abc.ABC):
 
     def start(self) -> None:
         """Configure and activate, if `autostart` says so; failures are in the log."""
-        if not self._parameters.values["autostart"]:
+        if not self._live.values["autostart"]:
             return
         if self.trigger_configure() == Transition.SUCCESS:
             self.trigger_activate()
+
+    def finish(self) -> None:
+        """Shut down, unless that has happened already: the end of the process."""
+        if self._state_label() != "finalized":
+            self.trigger_shutdown()
 
     def on_configure(self, state: LifecycleState) -> Transition:
         """Load the network and plan its share of the budget."""
@@ -204,7 +209,7 @@ class TaskNode(LifecycleNode, abc.ABC):
         return Transition.FAILURE
 
     def _load(self) -> None:
-        values = self._parameters.values
+        values = self._live.values
         network = self.open_network(values)
         task = self.make_task(network)
         model = self._runtime.load(
@@ -243,7 +248,7 @@ class TaskNode(LifecycleNode, abc.ABC):
         )
         self._worker.start()
         topic, message_type = self.resolve_topic_name("image"), Image
-        if self._parameters.values["image_transport"] == "compressed":
+        if self._live.values["image_transport"] == "compressed":
             # beside the raw topic, as image_transport has it: one remapping serves both
             topic, message_type = f"{topic}/compressed", CompressedImage
         self._subscription = self.create_subscription(
@@ -283,7 +288,7 @@ class TaskNode(LifecycleNode, abc.ABC):
 
     def _process(self, frame: Frame) -> None:
         """Do all the work of one frame, on the worker thread."""
-        loaded, values = self._loaded, self._parameters.values
+        loaded, values = self._loaded, self._live.values
         started_s = time.monotonic()
         image = decode_image(frame.message)
         prepared = loaded.task.preprocess(image)
@@ -322,7 +327,7 @@ class TaskNode(LifecycleNode, abc.ABC):
             log.warning(f"frame refused: {error}", throttle_duration_sec=LOG_PERIOD_S)
 
     def _period_s(self) -> float:
-        rate_hz = self._parameters.values["max_rate_hz"]
+        rate_hz = self._live.values["max_rate_hz"]
         return 1 / rate_hz if rate_hz > 0 else 0.0
 
     def _wake_worker(self) -> None:

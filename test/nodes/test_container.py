@@ -1,0 +1,137 @@
+"""Which nodes a process hosts, and how it starts and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from swapnet_ros.nodes.container import TASK_NODES, HostedNode, parse_nodes
+from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
+from swapnet_ros.nodes.parameter_tables import TASKS
+
+PERCEPTION = Path(__file__).parents[2] / "scripts" / "perception"
+
+
+def test_nodes_are_named_after_their_task_or_as_wanted():
+    assert parse_nodes(["object_detection", "north=object_detection"]) == (
+        HostedNode(name="object_detection", task="object_detection"),
+        HostedNode(name="north", task="object_detection"),
+    )
+    assert parse_nodes([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        (["objekt_detection"], "no task 'objekt_detection'; did you mean 'object_detection'?"),
+        (["north=sonar"], "no task 'sonar'; known are object_detection"),
+        (["2north=object_detection"], "'2north' cannot be the name of a node"),
+        (["=object_detection"], "'' cannot be the name of a node"),
+        (["object_detection", "object_detection"], "two nodes would be called"),
+        (["swapnet=object_detection"], "two nodes would be called 'swapnet'"),
+    ],
+)
+def test_impossible_nodes_are_refused(entries, reason):
+    with pytest.raises(ParameterValueError, match=reason.replace("?", r"\?")):
+        parse_nodes(entries)
+
+
+def test_every_task_has_a_node_and_a_table():
+    assert TASK_NODES.keys() == TASKS.keys()
+    for name, kind in TASK_NODES.items():
+        assert kind.SPECS is TASKS[name]
+
+
+@pytest.mark.ros
+def test_mistakes_in_parameters_stop_the_start(start_host):
+    with pytest.raises(ParameterSourceError) as caught:
+        start_host(object_detection={"score_treshold": 0.5}, swapnet={"budget": "lots"})
+    assert len(caught.value.problems) == 2
+    with pytest.raises(ParameterValueError, match="no task 'sonar'"):
+        start_host(swapnet={"nodes": ["sonar"]})
+
+
+class Process:
+    """The executable, as an operating system starts it."""
+
+    def __init__(self, folder: Path, parameters: dict, domain_id: int) -> None:
+        path = folder / "process.yaml"
+        sections = {f"/{node}": {"ros__parameters": p} for node, p in parameters.items()}
+        path.write_text(yaml.safe_dump(sections))
+        self.process = subprocess.Popen(
+            [sys.executable, str(PERCEPTION), "--ros-args", "--params-file", str(path)],
+            env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self) -> str:
+        """Wait for the end and give what was written to stderr."""
+        return self.process.communicate(timeout=60)[1]
+
+
+@pytest.fixture
+def start_process(tmp_path, domain_id):
+    started = []
+
+    def start(parameters: dict) -> Process:
+        started.append(Process(tmp_path, parameters, domain_id))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_cleanly_with_frames_in_flight(
+    start_process, robot, cache_dir, detector_parameters, street_message, number
+):
+    swapnet = {"budget": "64MiB", "device": "cpu", "cache_dir": str(cache_dir)}
+    started = start_process({"swapnet": swapnet, "object_detection": detector_parameters})
+    robot.wait_for_state("active")
+    robot.show(street_message)
+    for _ in range(20):
+        robot.camera().publish(street_message)
+    started.process.send_signal(number)
+    errors = started.finish()
+    assert started.process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("parameters", "code", "reason"),
+    [
+        ({"swapnet": {"budgt": "64MiB"}}, 2, "no parameter 'budgt'; did you mean 'budget'?"),
+        ({"swapnet": {"nodes": ["sonar"]}}, 2, "no task 'sonar'"),
+        ({"object_detection": {"max_rate_hz": 10}}, 2, "max_rate_hz is a double, not 10"),
+        ({"swapnet": {"device": "abacus"}}, 1, "abacus"),
+    ],
+)
+def test_a_process_that_cannot_start_says_why(start_process, parameters, code, reason):
+    started = start_process(parameters)
+    errors = started.finish()
+    assert started.process.returncode == code
+    assert reason in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.ros
+def test_a_signal_during_the_start_ends_the_process(start_process, cache_dir, wait_until):
+    swapnet = {"budget": "1GiB", "device": "cpu", "cache_dir": str(cache_dir)}
+    started = start_process({"swapnet": swapnet, "object_detection": {"network": "yolov3-tiny"}})
+    time.sleep(3)
+    started.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: started.process.poll() is not None, "the end of the process")
+    assert "Traceback" not in started.finish()

@@ -1,0 +1,79 @@
+"""The status of the core, and the budget that can be changed while it works."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+MIB = 2**20
+
+
+def test_the_status_tells_budget_memory_and_models(robot, start_host, street_message, wait_until):
+    start_host()
+    robot.wait_for_state("active")
+    robot.show(street_message)
+    status = wait_until(
+        lambda: next((s for s in robot.statuses if s.models and s.models[0].inferences), None),
+        "a status after an inference",
+    )
+    (model,) = status.models
+    assert model.name == "/object_detection"
+    assert status.device == "cpu"
+    assert status.budget_bytes == 64 * MIB
+    assert 0 < status.leased_bytes <= status.budget_bytes
+    assert 0 < status.peak_bytes <= status.budget_bytes
+    assert model.demand_bytes == model.weight_bytes + model.activation_bytes
+    assert model.resident_bytes + model.streamed_bytes >= model.weight_bytes
+    assert model.latency_count == 1
+    assert model.latency_mean_s == model.latency_p50_s == model.latency_max_s > 0
+    assert model.predicted_latency_s > 0
+    assert status.header.stamp.sec > 0
+
+
+def test_the_status_comes_once_per_second(robot, start_host, wait_until):
+    start_host(object_detection={"autostart": False})
+    wait_until(lambda: len(robot.statuses) >= 3, "three statuses")
+    stamps = [s.header.stamp.sec + s.header.stamp.nanosec * 1e-9 for s in robot.statuses[:3]]
+    assert stamps[2] - stamps[0] > 1.5
+
+
+def test_the_budget_is_live(robot, start_host, street_message, wait_until):
+    start_host()
+    robot.wait_for_state("active")
+    wanted = robot.show(street_message).detections
+    robot.statuses.clear()
+    model = wait_until(lambda: robot.statuses, "a status")[0].models[0]
+    smaller = int(model.demand_bytes / 1.5)
+    (answer,) = robot.set("swapnet", budget=str(smaller))
+    assert answer.successful, answer.reason
+    assert robot.show(street_message).detections == wanted
+    robot.statuses.clear()
+    status = wait_until(lambda: robot.statuses, "a status")[0]
+    assert status.budget_bytes == smaller
+    assert status.leased_bytes <= smaller
+    assert status.models[0].planned_peak_bytes <= smaller
+
+
+def test_a_budget_too_small_is_refused_with_the_bytes_needed(
+    robot, start_host, street_message, wait_until
+):
+    start_host()
+    robot.wait_for_state("active")
+    for budget in ("64KiB", "plenty", "-3MiB"):
+        (answer,) = robot.set("swapnet", budget=budget)
+        assert not answer.successful
+        assert answer.reason
+        if budget == "64KiB":
+            assert "MiB" in answer.reason
+            assert "need" in answer.reason
+    assert robot.show(street_message).detections
+    robot.statuses.clear()
+    assert wait_until(lambda: robot.statuses, "a status")[0].budget_bytes == 64 * MIB
+
+
+def test_device_and_cache_are_fixed(robot, start_host):
+    start_host(object_detection={"autostart": False})
+    for answer in robot.set("swapnet", device="cuda", cache_dir="/tmp", nodes=["x"]):
+        assert not answer.successful
+        assert "read-only" in answer.reason
