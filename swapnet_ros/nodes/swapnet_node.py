@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from swapnet_core import LatencyStats, ModelStats, RuntimeReport, SwapRuntime
 from swapnet_ros.msg import SwapModelStatus, SwapStatus
 from swapnet_ros.nodes import diagnostics
+from swapnet_ros.nodes.errors import ParameterValueError
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_tables import SWAPNET
 
@@ -35,6 +40,7 @@ class SwapnetNode(Node):
         super().__init__(NODE_NAME, context=context)
         self._runtime: SwapRuntime | None = None
         self._report_before: RuntimeReport | None = None
+        self._log_handler = _RosLogHandler(self.get_logger())
         self._live = LiveParameters(self, SWAPNET, apply=self._apply)
         self._status = self.create_publisher(SwapStatus, "~/status", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
@@ -51,16 +57,20 @@ class SwapnetNode(Node):
         """Open the core with the node's parameters; `destroy_node` closes it.
 
         Raises:
-            SwapNetError: the device or the cache folder cannot be used.
+            ParameterValueError: the core does not know the device.
         """
         values = self._live.values
-        self._runtime = SwapRuntime(
-            budget=values["budget"],
-            device=values["device"],
-            cache_dir=values["cache_dir"] or None,
-        )
+        try:
+            self._runtime = SwapRuntime(
+                budget=values["budget"],
+                device=values["device"],
+                cache_dir=Path(values["cache_dir"]).expanduser() if values["cache_dir"] else None,
+            )
+        except ValueError as error:
+            raise ParameterValueError(f"{self.get_fully_qualified_name()}: {error}") from error
+        logging.getLogger("swapnet_core").addHandler(self._log_handler)
         self._report_before = self._runtime.report()
-        self.get_logger().info(f"budget {values['budget']}, device {self._runtime.device}")
+        self.get_logger().info(f"budget {values['budget']}, device {values['device']}")
         # steady: the status must go on while simulated time stands still
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(STATUS_PERIOD_S, self._publish, clock=clock)
@@ -68,9 +78,10 @@ class SwapnetNode(Node):
 
     def destroy_node(self) -> None:
         """Destroy the node and close the core."""
-        super().destroy_node()
+        logging.getLogger("swapnet_core").removeHandler(self._log_handler)
         if self._runtime is not None:
             self._runtime.close()
+        super().destroy_node()
 
     def _apply(self, changes: Values) -> None:
         """Set a new budget; a refusal's text goes to whoever asked for it."""
@@ -80,7 +91,7 @@ class SwapnetNode(Node):
 
     def _publish(self) -> None:
         report = self._runtime.report()
-        message = to_status(report, str(self._runtime.device))
+        message = to_status(report, self._live.values["device"])
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
         status = diagnostics.core_status(
@@ -88,6 +99,21 @@ class SwapnetNode(Node):
         )
         self._report_before = report
         diagnostics.publish_status(self, self._diagnostics, status)
+
+
+class _RosLogHandler(logging.Handler):
+    """Passes the core's warnings on to ROS's log. Any thread."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record as a warning or an error; rclpy keeps one severity per calling line."""
+        if record.levelno >= logging.ERROR:
+            self._logger.error(record.getMessage())
+        else:
+            self._logger.warning(record.getMessage())
 
 
 def to_status(report: RuntimeReport, device: str) -> SwapStatus:

@@ -116,7 +116,7 @@ def test_a_signal_ends_the_process_cleanly_with_frames_in_flight(
         ({"swapnet": {"budgt": "64MiB"}}, 2, "no parameter 'budgt'; did you mean 'budget'?"),
         ({"swapnet": {"nodes": ["sonar"]}}, 2, "no task 'sonar'"),
         ({"object_detection": {"max_rate_hz": 10}}, 2, "max_rate_hz is a double, not 10"),
-        ({"swapnet": {"device": "abacus"}}, 1, "abacus"),
+        ({"swapnet": {"device": "abacus"}}, 2, "abacus"),
     ],
 )
 def test_a_process_that_cannot_start_says_why(start_process, parameters, code, reason):
