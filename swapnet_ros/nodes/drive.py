@@ -7,7 +7,6 @@ starts them, listens, shows the figures, and writes the annotated video and the 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from swapnet_ros.evaluation.network_demand import NetworkDemand
 from swapnet_ros.evaluation.road_scene.recording import record_road_scene
 from swapnet_ros.evaluation.video_file import VideoReader
 from swapnet_ros.nodes.child_process import ChildProcess
+from swapnet_ros.nodes.dds_environment import prefer_shared_memory
 from swapnet_ros.nodes.drive_listener import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -126,8 +126,7 @@ class Drive:
 
     def _play(self, stack: ExitStack, video: Path, budget_bytes: int) -> DriveOutcome:
         """Start the children, listen until the video is over, and stop them."""
-        # A demonstration stays on this machine; whoever wants more sets the variable.
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        prefer_shared_memory(_config("fastdds_shared_memory.xml"))
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         monitor = DriveMonitor()
@@ -165,9 +164,8 @@ class Drive:
             "object_detection:weights": str(options.weights or ""),
             "object_detection:labels": str(options.labels or ""),
         }
-        scenario = str(_package("share") / "config" / "self_driving.yaml")
-        file = ["--ros-args", "--params-file", scenario]
-        return [_executable("perception"), *file, *_ros_parameters(values)]
+        scenario = ["--ros-args", "--params-file", str(_config("self_driving.yaml"))]
+        return [_executable("perception"), *scenario, *_ros_parameters(values)]
 
     def _player(self, video: Path) -> list[str]:
         values = {
@@ -212,6 +210,10 @@ def _path_options(options: DriveOptions) -> list[str]:
 
 def _executable(name: str) -> str:
     return str(_package("lib") / name)
+
+
+def _config(name: str) -> Path:
+    return _package("share") / "config" / name
 
 
 def _package(part: str) -> Path:
