@@ -18,8 +18,9 @@ from swapnet_core.errors import (
     WeightsMismatchError,
 )
 from swapnet_core.reports import LatencyStats, ModelStats, RuntimeReport
-from swapnet_core.runtime import SwappedModel, SwapRuntime
+from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import SwapPlan
+from swapnet_core.swapped import SwappedModel
 
 __all__ = [
     "BlockCorruptError",

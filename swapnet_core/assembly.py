@@ -59,7 +59,10 @@ class ParameterTable(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Look up like `[]`, or return the default."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # a view all the same
         """Iterate over names and tensors; each tensor is accessed when its turn comes."""

@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from swapnet_core.errors import StorageError
+from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import DeviceProfile
-from swapnet_core.swapper import READING_THREADS, REQUEST_BYTES
+from swapnet_core.swapper import READING_THREADS
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1

@@ -11,13 +11,14 @@ from swapnet_core.arena import Arena
 from swapnet_core.backends.base import Region
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import RuntimeClosedError
+from swapnet_core.lane import Lane
 from swapnet_core.loading import Prepared
 from swapnet_core.planner import make_plan
 from swapnet_core.reader import DirectReader
 from swapnet_core.reports import ModelStats, summarize_latencies
 from swapnet_core.runner import Inference, PlannedAccess, Runner, StoredAccess
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan
-from swapnet_core.swapper import FetchPool, Lane
+from swapnet_core.swapper import FetchPool
 
 _LATENCIES_KEPT = 1024
 

@@ -23,9 +23,9 @@ from swapnet_core.assembly import Assembly
 from swapnet_core.backends.base import Region
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import BudgetTooSmallError
+from swapnet_core.lane import Lane
 from swapnet_core.sizes import format_size
 from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
-from swapnet_core.swapper import Lane
 
 _PAST_THE_END = -1
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from swapnet_core import device_profile, memory
 from swapnet_core.arena import Arena
@@ -20,24 +16,23 @@ from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.errors import (
     BudgetTooSmallError,
-    DeadlineMissedError,
     InputError,
     NetworkError,
-    RuntimeClosedError,
 )
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel, plan_for
 from swapnet_core.planner import smallest_budget_bytes
-from swapnet_core.reports import ModelStats, RuntimeReport
+from swapnet_core.reports import RuntimeReport
 from swapnet_core.scheduler import Scheduler
 from swapnet_core.shares import Claim, split_budget
 from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile, SwapPlan
+from swapnet_core.swapped import SwappedModel
 from swapnet_core.swapper import FetchPool
 
-_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class SwapRuntime:
@@ -121,8 +116,27 @@ class SwapRuntime:
                 "positional inputs, e.g. (image,)"
             )
         example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
-        self._scheduler.run_exclusive(lambda: self._load(name, network, example, weights))
-        return SwappedModel(self, name, priority, deadline_s, _count_elements(example))
+        model = self._scheduler.run_exclusive(lambda: self._load(name, network, example, weights))
+        return SwappedModel(
+            model,
+            self._scheduler,
+            self._unload,
+            example,
+            priority=priority,
+            deadline_s=deadline_s,
+        )
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run something between inferences, on their thread, and wait for it.
+
+        For networks that are small enough to stay outside: one thing computes at a time, on one
+        set of compute threads.
+
+        Raises:
+            RuntimeClosedError: the runtime is closed.
+            Exception: whatever the function raises.
+        """
+        return self._scheduler.run(function)
 
     def set_budget(self, budget: str | int) -> None:
         """Move the ceiling between two jobs: plans are made anew, results stay the same.
@@ -191,7 +205,7 @@ class SwapRuntime:
         network: nn.Module | Callable[[], nn.Module],
         example: Example,
         weights: str | Path | Weights | None,
-    ) -> None:
+    ) -> LoadedModel:
         if name in self._models:
             raise NetworkError(f"a network named {name!r} is loaded already; close it first")
         prepared = prepare(self._root, network, example, weights)
@@ -208,14 +222,15 @@ class SwapRuntime:
         try:
             self._adopt_all(plans)
         except BaseException:
-            self._unload(name)
+            self._unload(model)
             raise
+        return model
 
-    def _unload(self, name: str) -> None:
+    def _unload(self, model: LoadedModel) -> None:
         with self._lock:
-            model = self._models.pop(name, None)
-        if model is None:
-            return
+            if self._models.get(model.name) is not model:
+                return
+            del self._models[model.name]
         model.close()
         if self._models:
             self._adopt_all(self._plan_all(self._ledger.budget_bytes, self._models))
@@ -280,111 +295,6 @@ class SwapRuntime:
             self._fixed = self._ledger.lease("activations and buffers", size_bytes)
 
 
-class SwappedModel:
-    """A loaded network. Any thread."""
-
-    def __init__(
-        self,
-        runtime: SwapRuntime,
-        name: str,
-        priority: int,
-        deadline_s: float | None,
-        example_elements: int,
-    ) -> None:
-        self.name = name
-        self._runtime = runtime
-        self._model = runtime._models[name]
-        self._priority = priority
-        self._deadline_s = deadline_s
-        self._example_elements = example_elements
-        self._has_warned = False
-
-    @property
-    def plan(self) -> SwapPlan:
-        """The plan in force.
-
-        Raises:
-            RuntimeClosedError: the model is closed.
-        """
-        plan = self._model.plan
-        if plan is None:
-            raise RuntimeClosedError(f"the network {self.name!r} is closed")
-        return plan
-
-    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """Run the network and wait for its output: same structure, same bits as the network's.
-
-        Raises:
-            RuntimeClosedError: the model is closed.
-            StorageError: a block could not be read; the next call tries again.
-            Exception: whatever the network raises.
-        """
-        self._look_at(inputs, kwargs)
-        return self._runtime._scheduler.run(
-            lambda: self._model.run(inputs, kwargs), priority=self._priority
-        )
-
-    def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
-        """Queue an inference.
-
-        Args:
-            inputs: positional inputs of the network.
-            deadline_s: seconds from now by which it must have started; None for the default
-                given to `load`.
-            kwargs: keyword inputs of the network.
-
-        Returns:
-            A future of the output; `DeadlineMissedError` where the deadline passed first.
-        """
-        self._look_at(inputs, kwargs)
-        deadline_s = self._deadline_s if deadline_s is None else deadline_s
-        future = self._runtime._scheduler.submit(
-            lambda: self._model.run(inputs, kwargs),
-            priority=self._priority,
-            deadline_s=deadline_s,
-        )
-        if deadline_s is not None:
-            future.add_done_callback(self._count_miss)
-        return future
-
-    def stats(self) -> ModelStats:
-        """Return sizes and counters of this moment."""
-        return self._model.stats()
-
-    def close(self) -> None:
-        """Unload the network and give its share to the others. Idempotent."""
-        try:
-            self._runtime._scheduler.run_exclusive(self._unload)
-        except RuntimeClosedError:
-            return  # the runtime's own close has done it
-
-    def _unload(self) -> None:
-        if self._runtime._models.get(self.name) is self._model:
-            self._runtime._unload(self.name)
-
-    def _count_miss(self, future: Future[Any]) -> None:
-        if not future.cancelled() and isinstance(future.exception(), DeadlineMissedError):
-            self._model.count_missed_deadline()
-
-    def _look_at(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Say once that inputs are larger than the example: so may be the activations."""
-        if self._has_warned:
-            return
-        elements = _count_elements(Example(inputs=inputs, kwargs=kwargs))
-        if elements > self._example_elements:
-            self._has_warned = True
-            _LOG.warning(
-                "%s: an input has %d elements, the example had %d; its activations may pass the "
-                "budget: load it with an example of the largest size",
-                self.name,
-                elements,
-                self._example_elements,
-            )
-
-    def __repr__(self) -> str:
-        return f"<SwappedModel {self.name!r}, {self._model!r}>"
-
-
 def _choose_backend(device: str) -> Backend:
     if device in ("auto", "cpu"):
         return CpuBackend()
@@ -404,8 +314,3 @@ def _fixed_bytes(models: Mapping[str, LoadedModel]) -> int:
     traces = [model.profile.trace for model in models.values()]
     buffers = sum(trace.buffer_bytes for trace in traces)
     return buffers + max((trace.activation_bytes for trace in traces), default=0)
-
-
-def _count_elements(example: Example) -> int:
-    leaves = tree_leaves((example.inputs, dict(example.kwargs)))
-    return sum(leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor))

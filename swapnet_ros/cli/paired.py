@@ -106,15 +106,19 @@ def measure_pairs(
     """
     load_average = os.getloadavg()[0]
     plain = network.build()
+
+    def infer_plain(*inputs: Any) -> Any:
+        with torch.inference_mode():
+            return plain(*inputs)
+
     with SwapRuntime(budget=2**62, cache_dir=cache_dir) as runtime:
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
         demand_bytes = model.stats().demand_bytes
         budget = choose_budget(demand_bytes, budget_bytes, budget_ratio)
         runtime.set_budget(budget)
-        with torch.inference_mode():
-            expected = plain(*network.inputs)
+        expected = runtime.call(lambda: infer_plain(*network.inputs))
         is_exact = _is_equal(model(*network.inputs), expected)
-        times = _alternate(plain, model, network, pairs, progress)
+        times = _alternate(infer_plain, model, runtime, network, pairs, progress)
         is_exact = is_exact and _is_equal(model(*network.inputs), expected)
         return _summarize(network, runtime, model, times, is_exact, load_average)
 
@@ -129,8 +133,9 @@ class _Times:
 
 
 def _alternate(
-    plain: Callable[..., Any],
+    infer_plain: Callable[..., Any],
     model: SwappedModel,
+    runtime: SwapRuntime,
     network: NamedNetwork,
     pairs: int,
     progress: Callable[[int], None],
@@ -138,13 +143,13 @@ def _alternate(
     plain_s, swapped_s = [], []
     _time_batch(model, network.inputs)
     before = model.stats()
-    with torch.inference_mode():
-        for pair in range(pairs):
-            plain_s.append(_time_batch(plain, network.inputs))
-            swapped_s.append(_time_batch(model, network.inputs))
-            # The head of the next inference is still coming in: not at the plain one's expense.
-            time.sleep(_SETTLE_S)
-            progress(pair + 1)
+    for pair in range(pairs):
+        # On the same thread as the swapped one: a second set of compute threads would slow both.
+        plain_s.append(runtime.call(lambda: _time_batch(infer_plain, network.inputs)))
+        swapped_s.append(_time_batch(model, network.inputs))
+        # The head of the next inference is still coming in: not at the plain one's expense.
+        time.sleep(_SETTLE_S)
+        progress(pair + 1)
     after = model.stats()
     return _Times(
         plain_s,

@@ -1,0 +1,127 @@
+"""What a user holds of a loaded network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
+from swapnet_core.loading import Example
+from swapnet_core.model import LoadedModel
+from swapnet_core.reports import ModelStats
+from swapnet_core.scheduler import Scheduler
+from swapnet_core.specs import SwapPlan
+
+_LOG = logging.getLogger(__name__)
+
+
+class SwappedModel:
+    """A loaded network. Any thread."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        scheduler: Scheduler,
+        unload: Callable[[LoadedModel], None],
+        example: Example,
+        *,
+        priority: int,
+        deadline_s: float | None,
+    ) -> None:
+        self.name = model.name
+        self._model = model
+        self._scheduler = scheduler
+        self._unload = unload
+        self._priority = priority
+        self._deadline_s = deadline_s
+        self._example_elements = _count_elements(example)
+        self._has_warned = False
+
+    @property
+    def plan(self) -> SwapPlan:
+        """The plan in force.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+        """
+        plan = self._model.plan
+        if plan is None:
+            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+        return plan
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Run the network and wait for its output: same structure, same bits as the network's.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+            StorageError: a block could not be read; the next call tries again.
+            Exception: whatever the network raises.
+        """
+        self._look_at(inputs, kwargs)
+        return self._scheduler.run(lambda: self._model.run(inputs, kwargs), priority=self._priority)
+
+    def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
+        """Queue an inference.
+
+        Args:
+            inputs: positional inputs of the network.
+            deadline_s: seconds from now by which it must have started; None for the default
+                given to `load`.
+            kwargs: keyword inputs of the network.
+
+        Returns:
+            A future of the output; `DeadlineMissedError` where the deadline passed first.
+        """
+        self._look_at(inputs, kwargs)
+        deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        future = self._scheduler.submit(
+            lambda: self._model.run(inputs, kwargs),
+            priority=self._priority,
+            deadline_s=deadline_s,
+        )
+        if deadline_s is not None:
+            future.add_done_callback(self._count_miss)
+        return future
+
+    def stats(self) -> ModelStats:
+        """Return sizes and counters of this moment."""
+        return self._model.stats()
+
+    def close(self) -> None:
+        """Unload the network and give its share to the others. Idempotent."""
+        try:
+            self._scheduler.run_exclusive(lambda: self._unload(self._model))
+        except RuntimeClosedError:
+            return  # the runtime's own close has done it
+
+    def _count_miss(self, future: Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), DeadlineMissedError):
+            self._model.count_missed_deadline()
+
+    def _look_at(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Say once that inputs are larger than the example: so may be the activations."""
+        if self._has_warned:
+            return
+        elements = _count_elements(Example(inputs=inputs, kwargs=kwargs))
+        if elements > self._example_elements:
+            self._has_warned = True
+            _LOG.warning(
+                "%s: an input has %d elements, the example had %d; its activations may pass the "
+                "budget: load it with an example of the largest size",
+                self.name,
+                elements,
+                self._example_elements,
+            )
+
+    def __repr__(self) -> str:
+        return f"<SwappedModel {self.name!r}, {self._model!r}>"
+
+
+def _count_elements(example: Example) -> int:
+    leaves = tree_leaves((example.inputs, dict(example.kwargs)))
+    return sum(leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor))
