@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -76,13 +76,14 @@ def _children(pid):
     return found
 
 
-def _wait_for_child(drive, name):
-    deadline_s = time.monotonic() + _LIMIT_S
-    while name not in (children := _children(drive.pid)):
-        assert time.monotonic() < deadline_s
-        assert drive.poll() is None, drive.stdout.read()
-        time.sleep(0.05)
-    return children
+def _wait_for_frames(drive):
+    """Return the drive's children once frames are being played."""
+    output = ""
+    for line in drive.stdout:
+        if re.match("playing: frames in [1-9]", line):
+            return _children(drive.pid)
+        output += line
+    raise AssertionError(output)
 
 
 def test_a_drive_shows_figures_and_leaves_a_video_and_a_summary(start, video, tmp_path):
@@ -106,8 +107,7 @@ def test_a_drive_shows_figures_and_leaves_a_video_and_a_summary(start, video, tm
 
 def test_an_interrupt_ends_the_drive_and_its_children(start, video, tmp_path):
     drive = start("--video", video, "--duration", "60")
-    children = _wait_for_child(drive, "video_player")
-    time.sleep(1.5)
+    children = _wait_for_frames(drive)
     drive.send_signal(signal.SIGINT)
     exit_code, output = _finish(drive)
     assert exit_code == 130, output
@@ -117,7 +117,7 @@ def test_an_interrupt_ends_the_drive_and_its_children(start, video, tmp_path):
 
 def test_a_crash_of_perception_is_reported(start, video):
     drive = start("--video", video, "--duration", "60")
-    children = _wait_for_child(drive, "video_player")
+    children = _wait_for_frames(drive)
     os.kill(children["perception"], signal.SIGKILL)
     exit_code, output = _finish(drive)
     assert exit_code == 1
