@@ -35,7 +35,7 @@ from swapnet_core.specs import (
     trace_to_json,
 )
 from swapnet_core.tensors import element_type, to_bytes
-from swapnet_core.tracer import InMemoryLender, OnFree, TracedCall, trace
+from swapnet_core.tracer import TRACE_VERSION, InMemoryLender, OnFree, TracedCall, trace
 
 _LOG = logging.getLogger(__name__)
 
@@ -219,6 +219,7 @@ def _key(assembly: Assembly, example: Example, identity: Iterator[Identity]) -> 
     hasher = hashlib.sha256()
     facts = {
         "format": blockfile.FORMAT_VERSION,
+        "trace": TRACE_VERSION,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "weights": [(w.name, w.dtype, w.shape, w.stride) for w in assembly.weights],

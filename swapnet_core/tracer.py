@@ -7,6 +7,13 @@ one weight are still read after another was accessed (fused attention takes all 
 once), their layers are needed together and become one layer. A weight that is read without having
 been accessed (the network keeps a list of its own), or across more than `_LONGEST_HOLD` accesses,
 is pinned: it stays in memory.
+
+[Note: activations]
+The first pass returns malloc's free memory to the system before every operator, so the process's
+private memory is what is live: activations, and the scratch inside operators, which no allocator
+hook sees as a whole. The second pass leaves malloc alone and shows what it keeps beside that. Free
+holes that the process had before (the weights' own initialisation leaves some) can make the second
+figure several times the first, without more being held than before: so it counts up to a limit.
 """
 
 from __future__ import annotations
@@ -23,11 +30,17 @@ from torch.utils._pytree import tree_leaves
 
 from swapnet_core import memory
 from swapnet_core.errors import NetworkError, SwapNetError
+from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, LayerSpec, NetworkTrace, WeightSpec
+
+TRACE_VERSION = 1
+"""Raised when traces are made or written differently: cached ones are then made anew."""
 
 _LONGEST_HOLD = 64
 _TIMED_PASSES = 3
 _SLOW_PASS_S = 1.0
+_MOST_KEPT = 1.5
+_SMALL_KEPT_BYTES = 4 * MIB
 
 OnFree = Callable[[], None]
 
@@ -88,12 +101,11 @@ def trace(call: TracedCall) -> NetworkTrace:
     Raises:
         NetworkError: the network cannot be run on its example inputs.
     """
-    record = _record_pass(call)
+    record = _record_pass(call, memory.return_free_memory)
+    again = _record_pass(call, _ignore)
+    record.pinned |= again.pinned
     passes = [_timed_pass(call)]
     if passes[0].total_s < _SLOW_PASS_S:
-        again = _record_pass(call)
-        record.peak_bytes = max(record.peak_bytes, again.peak_bytes)
-        record.pinned |= again.pinned
         passes += [_timed_pass(call) for _ in range(_TIMED_PASSES - 1)]
     layers, access_steps, steps = _form_layers(call.weights, record)
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
@@ -105,9 +117,14 @@ def trace(call: TracedCall) -> NetworkTrace:
         steps=steps,
         step_compute_s=step_s,
         head_compute_s=head_s,
-        activation_bytes=max(record.peak_bytes, *(timed.peak_bytes for timed in passes)),
+        activation_bytes=_activation_bytes(record.peak_bytes, again.peak_bytes),
         buffer_bytes=call.buffer_bytes,
     )
+
+
+def _activation_bytes(live_bytes: int, held_bytes: int) -> int:
+    """Count what is live at the peak, and what malloc keeps beside it; see [Note: activations]."""
+    return min(max(held_bytes, live_bytes), int(live_bytes * _MOST_KEPT) + _SMALL_KEPT_BYTES)
 
 
 class _RecordingSource:
@@ -151,10 +168,13 @@ class _RecordingSource:
 class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
     """Sees every operator: which weights it reads, how high memory goes meanwhile."""
 
-    def __init__(self, source: _RecordingSource, call: TracedCall) -> None:
+    def __init__(
+        self, source: _RecordingSource, call: TracedCall, tidy: Callable[[], None]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
         self._source = source
         self._call = call
+        self._tidy = tidy
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -162,6 +182,7 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
                 self._source.see_read(leaf)
+        self._tidy()
         memory.reset_peak()
         result = func(*args, **(kwargs or {}))
         record = self._source.record
@@ -190,7 +211,6 @@ class _TimedPass:
 
     head_s: float
     segments_s: tuple[float, ...]
-    peak_bytes: int
 
     @property
     def total_s(self) -> float:
@@ -205,13 +225,14 @@ def _held_bytes(call: TracedCall) -> int:
     return memory.peak_anonymous_bytes() - call.base_bytes - call.lender.live_bytes
 
 
-def _record_pass(call: TracedCall) -> _Record:
+def _record_pass(call: TracedCall, tidy: Callable[[], None]) -> _Record:
+    """Run once under watch; `tidy` is called before every operator."""
     source = _RecordingSource(call.lender)
     call.set_source(source)
     if isinstance(call.lender, InMemoryLender):
         for weight, tensor in enumerate(call.lender.tensors):
             source.watch(weight, tensor)
-    with _NetworkErrors(), _OperatorWatch(source, call):
+    with _NetworkErrors(), _OperatorWatch(source, call, tidy):
         call.run()
     return source.record
 
@@ -219,17 +240,14 @@ def _record_pass(call: TracedCall) -> _Record:
 def _timed_pass(call: TracedCall) -> _TimedPass:
     source = _TimingSource(call.lender)
     call.set_source(source)
-    memory.reset_peak()
     with _NetworkErrors():
         begin_s = time.perf_counter()
         call.run()
         end_s = time.perf_counter()
-    measured = isinstance(call.lender, InMemoryLender)
-    peak_bytes = _held_bytes(call) if measured else 0
     starts = [begin_s, *source.end_s]
     ends = [*source.begin_s, end_s]
     spans = [end - start for start, end in zip(starts, ends, strict=True)]
-    return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]), peak_bytes=peak_bytes)
+    return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]))
 
 
 class InMemoryLender:
