@@ -43,6 +43,7 @@ class LoadedModel:
         self._region: Region | None = None
         self._lane: Lane | None = None
         self._runner: Runner | None = None
+        self._trouble: BaseException | None = None
         self._counters = _Counters()
         self._assembly.source = self._idle
 
@@ -72,10 +73,12 @@ class LoadedModel:
             BudgetTooSmallError: the slots cannot be leased.
             StorageError: a resident block cannot be read.
         """
+        self._trouble = None
         region = self._arena.allocate(self.name, plan.region_bytes)
         try:
             lane = self._pool.open_lane(plan, region, self._reader.read_into)
-        except BaseException:
+        except BaseException as error:
+            self._trouble = error
             self._arena.release(region)
             raise
         access = PlannedAccess(self.profile, plan, lane, region, self._faulted, self._idle)
@@ -96,7 +99,10 @@ class LoadedModel:
 
         Raises:
             RuntimeClosedError: the model has no plan because it was closed.
+            StorageError: it has no plan because its residents could not be read.
         """
+        if self._trouble is not None:
+            raise self._trouble
         if self._runner is None:
             raise RuntimeClosedError(f"the network {self.name!r} is closed")
         output, inference = self._runner.run(inputs, kwargs)

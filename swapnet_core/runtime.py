@@ -18,6 +18,7 @@ from swapnet_core.errors import (
     BudgetTooSmallError,
     InputError,
     NetworkError,
+    SwapNetError,
 )
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.loading import Example, prepare
@@ -283,8 +284,16 @@ class SwapRuntime:
         for name in changed:
             self._models[name].suspend()
         self._lease_fixed(_fixed_bytes(self._models))
+        errors: list[SwapNetError] = []
         for name, plan in changed.items():
-            self._models[name].adopt(plan)
+            try:
+                self._models[name].adopt(plan)
+            except SwapNetError as error:
+                # The others go on; this model raises the error at every call, until the next
+                # change of budget or networks plans it anew.
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _lease_fixed(self, size_bytes: int) -> None:
         """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
