@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -21,6 +22,7 @@ Kind = Literal["car", "lorry"]
 
 _SUBPIXEL_BITS = 4
 _GLASS = (46.0, 58.0, 70.0)
+_REFLECTION = (86.0, 102.0, 118.0)
 _TYRE = (26.0, 26.0, 28.0)
 _TRIM = (52.0, 54.0, 58.0)
 _PLATE = (236.0, 236.0, 228.0)
@@ -90,10 +92,31 @@ class _Pen:
         self._clear = math.exp(-pose.ahead_m / HAZE_DISTANCE_M)
         self._side = 1.0 if pose.right_m < camera.lateral_m else -1.0
 
-    def face(self, outline: Outline, colour: Colour, *, depth_m: float = 0.0) -> None:
-        """Fill an outline of (right, up) on the near face, mirrored where it is one half."""
-        points = [(x, y, depth_m * _rise(self._shape, y)) for x, y in outline]
+    def face(
+        self, outline: Outline, colour: Colour, *, behind_m: float = 0.0, slope: float = 0.0
+    ) -> None:
+        """Fill an outline of (right, up) on the near face, or on a pane that leans away behind it.
+
+        Args:
+            outline: metres.
+            colour: RGB 0..255.
+            behind_m: how far behind the near face the pane's foot is, at the waist's height.
+            slope: metres that the pane leans away per metre above the waist.
+        """
+        waist_m = self._shape.waist_m
+        points = [(x, y, behind_m + slope * (y - waist_m)) for x, y in outline]
         self._fill(np.array(points), colour)
+
+    def bonnet(self, half_width_m: float, edges: Outline, colour: Colour) -> None:
+        """Fill a panel across the vehicle between two edges of (behind the near face, up)."""
+        (near, low), (far, high) = edges
+        corners = [
+            (-half_width_m, low, near),
+            (half_width_m, low, near),
+            (half_width_m, high, far),
+            (-half_width_m, high, far),
+        ]
+        self._fill(np.array(corners), colour)
 
     def pair(self, outline: Outline, colour: Colour) -> None:
         """Fill an outline and its mirror image on the near face."""
@@ -147,11 +170,6 @@ def _fixed_point(points_px: Points) -> npt.NDArray[np.int32]:
     return np.round(np.clip(points_px, -limit, limit) * 2**_SUBPIXEL_BITS).astype(np.int32)
 
 
-def _rise(shape: _Shape, up_m: float) -> float:
-    """Say how far up the leaning part a point lies, 0 at the waist."""
-    return max(0.0, up_m - shape.waist_m)
-
-
 def _draw_car(pen: _Pen, pose: VehiclePose) -> None:
     paint = pose.paint
     pen.side([(0, 0.28), (0, 0.95), (3.2, 0.93), (4.25, 0.8), (4.3, 0.28)], paint)
@@ -161,22 +179,36 @@ def _draw_car(pen: _Pen, pose: VehiclePose) -> None:
     pen.wheel(0.85, 0.32)
     pen.wheel(3.45, 0.32)
     pen.pair([(0.58, 0.0), (0.84, 0.0), (0.84, 0.4), (0.58, 0.4)], _TYRE)
-    pen.face([(-0.8, 0.95), (-0.6, 1.46), (0.6, 1.46), (0.8, 0.95)], paint, depth_m=0.9)
-    pen.face([(-0.71, 0.98), (-0.55, 1.38), (0.55, 1.38), (0.71, 0.98)], _GLASS, depth_m=0.9)
-    pen.face(
-        [(-0.62, 1.24), (-0.56, 1.37), (0.1, 1.37), (-0.05, 1.24)], (86, 102, 118), depth_m=0.9
-    )
+    (_draw_car_front if pose.is_oncoming else _draw_car_rear)(pen, paint)
+
+
+def _draw_car_rear(pen: _Pen, paint: Colour) -> None:
+    _draw_cabin(pen, paint, behind_m=0.1, slope=0.98)
+    pen.face([(-0.2, 1.33), (-0.2, 1.37), (0.2, 1.37), (0.2, 1.33)], _TAIL_LIGHT, slope=0.98)
     body = [(-0.9, 0.36), (-0.88, 0.92), (-0.8, 0.98), (0.8, 0.98), (0.88, 0.92), (0.9, 0.36)]
     pen.face(body, paint)
     pen.face([(-0.87, 0.9), (-0.8, 0.96), (0.8, 0.96), (0.87, 0.9)], _lighter(paint))
     pen.face([(-0.9, 0.25), (-0.9, 0.44), (0.9, 0.44), (0.9, 0.25)], _TRIM)
     pen.face([(-0.26, 0.5), (-0.26, 0.62), (0.26, 0.62), (0.26, 0.5)], _PLATE)
-    if pose.is_oncoming:
-        pen.face([(-0.45, 0.64), (-0.48, 0.78), (0.48, 0.78), (0.45, 0.64)], _TRIM)
-        pen.pair([(0.54, 0.66), (0.54, 0.8), (0.86, 0.84), (0.86, 0.68)], _HEADLIGHT)
-    else:
-        pen.pair([(0.56, 0.68), (0.56, 0.82), (0.87, 0.86), (0.88, 0.66)], _TAIL_LIGHT)
-        pen.face([(-0.2, 1.33), (-0.2, 1.37), (0.2, 1.37), (0.2, 1.33)], _TAIL_LIGHT, depth_m=0.9)
+    pen.pair([(0.56, 0.68), (0.56, 0.82), (0.87, 0.86), (0.88, 0.66)], _TAIL_LIGHT)
+
+
+def _draw_car_front(pen: _Pen, paint: Colour) -> None:
+    _draw_cabin(pen, paint, behind_m=1.1, slope=1.75)
+    pen.bonnet(0.9, [(0.05, 0.8), (1.1, 0.95)], _lighter(paint))
+    body = [(-0.9, 0.36), (-0.88, 0.76), (-0.8, 0.82), (0.8, 0.82), (0.88, 0.76), (0.9, 0.36)]
+    pen.face(body, paint)
+    pen.face([(-0.9, 0.25), (-0.9, 0.42), (0.9, 0.42), (0.9, 0.25)], _TRIM)
+    pen.face([(-0.45, 0.58), (-0.48, 0.72), (0.48, 0.72), (0.45, 0.58)], _TRIM)
+    pen.face([(-0.26, 0.45), (-0.26, 0.56), (0.26, 0.56), (0.26, 0.45)], _PLATE)
+    pen.pair([(0.54, 0.58), (0.54, 0.73), (0.86, 0.77), (0.86, 0.6)], _HEADLIGHT)
+
+
+def _draw_cabin(pen: _Pen, paint: Colour, *, behind_m: float, slope: float) -> None:
+    pane = partial(pen.face, behind_m=behind_m, slope=slope)
+    pane([(-0.9, 0.94), (-0.645, 1.46), (0.645, 1.46), (0.9, 0.94)], paint)
+    pane([(-0.76, 0.98), (-0.56, 1.39), (0.56, 1.39), (0.76, 0.98)], _GLASS)
+    pane([(-0.64, 1.24), (-0.57, 1.38), (0.1, 1.38), (-0.05, 1.24)], _REFLECTION)
 
 
 def _draw_lorry(pen: _Pen, pose: VehiclePose) -> None:
