@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,21 @@ def prepare(
     """
     memory.return_free_memory()
     base_bytes = memory.anonymous_bytes()
+    memory.keep_tensors_out_of_heap()
+    try:
+        return _prepare(root, network, example, weights, base_bytes)
+    finally:
+        memory.keep_activations_in_heap()
+        memory.return_free_memory()
+
+
+def _prepare(
+    root: Path,
+    network: Network,
+    example: Example,
+    weights: str | Path | Weights | None,
+    base_bytes: int,
+) -> Prepared:
     assembly, lender, identity = _open(network, weights)
     key = _key(assembly, example, identity)
     assembly.attach(_NotYet())
@@ -269,7 +284,13 @@ def _find(
 def _store(
     root: Path, key: str, found: NetworkTrace, read: Callable[[int], memoryview]
 ) -> tuple[NetworkProfile, blockfile.BlockFile]:
+    memory.return_free_memory()
+    traced_bytes = memory.anonymous_bytes()
     block_file = blockfile.write_block_file(root, found.weights, found.layers, read)
+    memory.return_free_memory()
+    # What describes the network stays as long as it is loaded, beside its activations.
+    kept_bytes = max(0, memory.anonymous_bytes() - traced_bytes)
+    found = replace(found, activation_bytes=found.activation_bytes + kept_bytes)
     traces = root / "traces"
     temporary = traces / f".{key}-{os.getpid()}-{threading.get_ident()}"
     try:

@@ -8,13 +8,17 @@ Source:
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+import functools
+import os
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_STATM = Path("/proc/self/statm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
 _MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
 _TRIM_THRESHOLD_BYTES = 64 * 1024 * 1024
 
@@ -49,19 +53,63 @@ def return_free_memory() -> None:
         libc.malloc_trim(0)
 
 
-def limit_malloc() -> None:
-    """Stop malloc from keeping several times the activations of a network.
+def keep_activations_in_heap() -> None:
+    """Set malloc up for inferences: one heap, from which activations come without page faults.
 
-    With glibc's defaults every thread has a heap of its own, and freed activations of up to
-    32 MiB stay in it: ResNet-101 then holds 36 MiB for 11 MiB of live activations, RetinaNet
-    430 for 196 (`benchmarks/malloc.py`). One heap with fixed thresholds holds 18 and 280, and
-    is not slower. Affects the whole process.
+    With glibc's defaults every thread has a heap of its own, and its limits grow with what is
+    freed: ResNet-101 then holds 36 MiB beside its weights, RetinaNet 430 (`benchmarks/malloc.py`);
+    like this it is 18 and 280, and not slower. Affects the whole process.
     """
+    _set_malloc(_MMAP_THRESHOLD_BYTES)
+
+
+def keep_tensors_out_of_heap() -> None:
+    """Set malloc up for what leaves small long-lived objects behind: loading, first inferences.
+
+    Tensors get pages of their own then. In the heap they would leave holes between those objects,
+    and later activations would spread over all of them: 52 MiB instead of 15 for ResNet-101.
+    """
+    _set_malloc(_LOADING_MMAP_THRESHOLD_BYTES)
+
+
+class HeapWatch:
+    """Returns malloc's free memory when more of it was kept since the last time than allowed.
+
+    For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._after_return_bytes: int | None = None
+
+    def check(self, allowed_bytes: int) -> None:
+        """Look at the process's private memory; a few microseconds where nothing is to be done.
+
+        Args:
+            allowed_bytes: what may be kept beyond what was held after the last return.
+        """
+        held_bytes = _resident_bytes()
+        last = self._after_return_bytes
+        if last is not None and held_bytes - last <= allowed_bytes:
+            return
+        return_free_memory()
+        self._after_return_bytes = _resident_bytes()
+
+
+def _set_malloc(mmap_threshold_bytes: int) -> None:
     libc = _glibc()
     if libc is not None:
         libc.mallopt(_M_ARENA_MAX, 1)
-        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, mmap_threshold_bytes)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+
+
+def _resident_bytes() -> int:
+    """Private resident memory by the cheapest way there is."""
+    try:
+        _, resident, shared, *_ = _STATM.read_bytes().split()
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * _PAGE_BYTES
 
 
 def _read_status() -> dict[str, int]:
@@ -73,6 +121,7 @@ def _read_status() -> dict[str, int]:
     return {field[0].rstrip(":"): int(field[1]) * 1024 for field in fields}
 
 
+@functools.cache
 def _glibc() -> ctypes.CDLL | None:
     try:
         libc = ctypes.CDLL("libc.so.6")

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swapnet_core import memory
 from swapnet_core.arena import Arena
 from swapnet_core.backends.base import Region
 from swapnet_core.copies import PrivateCopies
@@ -44,6 +45,8 @@ class LoadedModel:
         self._lane: Lane | None = None
         self._runner: Runner | None = None
         self._trouble: BaseException | None = None
+        self._has_run = False
+        self._heap = memory.HeapWatch()
         self._counters = _Counters()
         self._assembly.source = self._idle
 
@@ -105,9 +108,25 @@ class LoadedModel:
             raise self._trouble
         if self._runner is None:
             raise RuntimeClosedError(f"the network {self.name!r} is closed")
-        output, inference = self._runner.run(inputs, kwargs)
+        output, inference = self._run_by_plan(self._runner, inputs, kwargs)
         self._counters.add(inference)
         return output
+
+    def _run_by_plan(
+        self, runner: Runner, inputs: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, Inference]:
+        """Run, and see to it that malloc keeps no more than the activations that are leased."""
+        if self._has_run:
+            result = runner.run(inputs, kwargs)
+        else:  # kernels are made now, and stay
+            memory.keep_tensors_out_of_heap()
+            try:
+                result = runner.run(inputs, kwargs)
+            finally:
+                memory.keep_activations_in_heap()
+            self._has_run = True
+        self._heap.check(self.profile.trace.activation_bytes)
+        return result
 
     def count_missed_deadline(self) -> None:
         """A job of this network was dropped because its deadline had passed."""

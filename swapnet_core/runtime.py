@@ -63,7 +63,7 @@ class SwapRuntime:
         """
         budget_bytes = parse_size(budget)
         backend = _choose_backend(device)
-        memory.limit_malloc()
+        memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self._ledger = MemoryLedger(budget_bytes)
         self._arena = Arena(backend, self._ledger)

@@ -9,7 +9,8 @@ been accessed (the network keeps a list of its own), or across more than `_LONGE
 is pinned: it stays in memory.
 
 [Note: activations]
-The first pass returns malloc's free memory to the system before every operator, so the process's
+In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
+returned to the system before every operator, so the process's
 private memory is what is live: activations, and the scratch inside operators, which no allocator
 hook sees as a whole. The second pass leaves malloc alone and shows what it keeps beside that. Free
 holes that the process had before (the weights' own initialisation leaves some) can make the second
@@ -102,6 +103,7 @@ def trace(call: TracedCall) -> NetworkTrace:
         NetworkError: the network cannot be run on its example inputs.
     """
     record = _record_pass(call, memory.return_free_memory)
+    memory.keep_activations_in_heap()
     again = _record_pass(call, _ignore)
     record.pinned |= again.pinned
     passes = [_timed_pass(call)]
