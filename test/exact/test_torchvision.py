@@ -156,6 +156,9 @@ def _calibrated(case: Case) -> nn.Module:
     """Build with seeded weights; normalisation learns its statistics from one picture."""
     torch.manual_seed(0)
     network = case.build().eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # heads that start at zero
+            nn.init.normal_(parameter, std=0.02)
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.train()
