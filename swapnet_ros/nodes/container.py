@@ -111,7 +111,7 @@ class NodeThread:
         self._executor.shutdown()
 
     def _run(self) -> None:
-        if isinstance(self._node, TaskNode):
+        if isinstance(self._node, TaskNode) and self._node.is_autostarted:
             self._node.start()
         while not self._is_stopping.is_set():
             try:
@@ -125,6 +125,9 @@ class PerceptionHost:
     """The nodes of one process, from their creation to their end. For one thread.
 
     Use it as a context manager: `with PerceptionHost(arguments) as host: host.start()`.
+
+    Attributes:
+        swapnet: the node that owns the core.
     """
 
     def __init__(self, arguments: Sequence[str], *, domain_id: int | None = None) -> None:
@@ -143,12 +146,12 @@ class PerceptionHost:
             assignments = read_assignments(arguments)
             self._context = _open_context(arguments, domain_id)
             stack.callback(self._context.try_shutdown)
-            self._swapnet = SwapnetNode(context=self._context)
-            stack.callback(self._swapnet.destroy_node)
-            hosted = parse_nodes(self._swapnet.parameters["nodes"])
+            self.swapnet = SwapnetNode(context=self._context)
+            stack.callback(self.swapnet.destroy_node)
+            hosted = parse_nodes(self.swapnet.parameters["nodes"])
             self._check(assignments, hosted)
             self._tasks = self._create_tasks(hosted, stack)
-            nodes = (self._swapnet, *self._tasks)
+            nodes = (self.swapnet, *self._tasks)
             self._threads = [NodeThread(node, context=self._context) for node in nodes]
             self._closing = stack.pop_all()
 
@@ -182,13 +185,13 @@ class PerceptionHost:
         self._tasks = ()
 
     def _check(self, assignments: Sequence, hosted: Sequence[HostedNode]) -> None:
-        namespace = self._swapnet.get_namespace().rstrip("/")
+        namespace = self.swapnet.get_namespace().rstrip("/")
         specs = {f"{namespace}/{node.name}": TASK_NODES[node.task].SPECS for node in hosted}
-        specs[self._swapnet.get_fully_qualified_name()] = SWAPNET
+        specs[self.swapnet.get_fully_qualified_name()] = SWAPNET
         check_assignments(assignments, specs)
 
     def _create_tasks(self, hosted: Sequence[HostedNode], stack: ExitStack) -> tuple[TaskNode, ...]:
-        runtime = self._swapnet.open_runtime()
+        runtime = self.swapnet.open_runtime()
         tasks: list[TaskNode] = []
         for node in hosted:
             task = TASK_NODES[node.task](node.name, runtime, context=self._context)

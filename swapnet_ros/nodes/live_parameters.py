@@ -61,9 +61,11 @@ class LiveParameters:
         self._values: Values = MappingProxyType({})
         self._apply = apply
         self._changed = changed
+        self._describe = node.describe_parameter
         self._node_name = node.get_fully_qualified_name()
         declared = {spec.name: self._declare(node, spec) for spec in specs}
         self._values = MappingProxyType(declared)
+        self._types = {spec.name: node.describe_parameter(spec.name).type for spec in specs}
         node.add_on_set_parameters_callback(self._on_set)
 
     def __repr__(self) -> str:
@@ -92,6 +94,8 @@ class LiveParameters:
         for name, value in changes.items():
             problem = self._specs[name].problem(value)
             if problem is not None:
+                # a value of another type has left that type in rclpy's description already
+                self._describe(name).type = self._types[name]
                 return SetParametersResult(successful=False, reason=problem)
         try:
             if changes:

@@ -68,8 +68,16 @@ IMAGE_TASK = (
         minimum=0.0,
         maximum=3600.0,
         is_live=True,
-        description="Seconds after a frame's arrival by which its result should be there; a frame "
-        "whose turn comes later is not processed. 0: no deadline.",
+        description="Seconds after a frame's arrival by which its inference must have started; a "
+        "frame whose turn comes later is not processed. 0: no deadline.",
+    ),
+    ParameterSpec(
+        name="priority",
+        default=0,
+        minimum=-100,
+        maximum=100,
+        description="Of the frames of several nodes that wait for the core, those of the highest "
+        "priority are next.",
     ),
     ParameterSpec(
         name="input_size",

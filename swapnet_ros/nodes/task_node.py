@@ -1,4 +1,4 @@
-"""What all task nodes share: lifecycle, frames in, results out, parameters and diagnostics.
+"""What all task nodes share: images in, results out, parameters and diagnostics.
 
 [Note: threads of a task node]
 The node's executor thread runs callbacks: transitions, parameters, timers, and image messages,
@@ -14,23 +14,25 @@ import abc
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState
-from rclpy.lifecycle import TransitionCallbackReturn as Transition
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from swapnet_core import ModelStats, SwapNetError, SwappedModel, SwapRuntime
+from swapnet_core import ModelStats, SwappedModel, SwapRuntime
+from swapnet_core.sizes import format_size
 from swapnet_ros.nodes import diagnostics
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameTally, FrameWorker, Outcome
 from swapnet_ros.nodes.images import RgbImage, decode_image, encode_image
+from swapnet_ros.nodes.lifecycle import GuardedLifecycleNode
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_specs import ParameterSpec
 
@@ -74,7 +76,7 @@ class Loaded:
     debug_images: LifecyclePublisher
 
 
-class TaskNode(LifecycleNode, abc.ABC):
+class TaskNode(GuardedLifecycleNode):
     """A lifecycle node that runs one network on the newest image.
 
     A subclass names its parameters and its message, and says how to open its network, decode the
@@ -106,8 +108,6 @@ class TaskNode(LifecycleNode, abc.ABC):
         self._subscription: Any = None
         self._last_image_s = -math.inf
         self._last_stats: ModelStats | None = None
-        self._last_problem = ""
-        self._failed_transition = ""
         self._counts_before = FrameCounts()
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
         # steady: diagnostics must go on while simulated time stands still
@@ -118,7 +118,7 @@ class TaskNode(LifecycleNode, abc.ABC):
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.get_name()} {self._state_label()}>"
+        return f"<{type(self).__name__} {self.get_name()} {self.state_label}>"
 
     # What a task adds.
 
@@ -150,84 +150,35 @@ class TaskNode(LifecycleNode, abc.ABC):
         worker = self._worker
         return self._tally.snapshot(worker.dropped if worker else 0)
 
-    def start(self) -> None:
-        """Configure and activate, if `autostart` says so; failures are in the log."""
-        if not self._live.values["autostart"]:
-            return
-        if self.trigger_configure() == Transition.SUCCESS:
-            self.trigger_activate()
+    @property
+    def is_autostarted(self) -> bool:
+        """Whether the process configures and activates the node at its start."""
+        return bool(self._live.values["autostart"])
 
-    def finish(self) -> None:
-        """Shut down, unless that has happened already: the end of the process."""
-        if self._state_label() != "finalized":
-            self.trigger_shutdown()
-
-    def on_configure(self, state: LifecycleState) -> Transition:
+    def load(self) -> None:
         """Load the network and plan its share of the budget."""
-        return self._transition("configure", state, self._load)
-
-    def on_activate(self, state: LifecycleState) -> Transition:
-        """Start to work on images."""
-        return self._transition("activate", state, self._subscribe, super().on_activate)
-
-    def on_deactivate(self, state: LifecycleState) -> Transition:
-        """Stop taking images, finish the one in hand."""
-        return self._transition("deactivate", state, self._drain, super().on_deactivate)
-
-    def on_cleanup(self, state: LifecycleState) -> Transition:
-        """Give the network's share of the budget back."""
-        return self._transition("clean up", state, self._unload)
-
-    def on_shutdown(self, state: LifecycleState) -> Transition:
-        """Stop and give everything back, from whatever state."""
-        return self._transition("shut down", state, self._release)
-
-    def on_error(self, state: LifecycleState) -> Transition:
-        """Give everything back after rclpy itself failed; the node is unconfigured then."""
-        return self._transition("recover", state, self._release)
-
-    def _transition(
-        self,
-        name: str,
-        state: LifecycleState,
-        act: Callable[[], None],
-        then: Callable[[LifecycleState], Transition] | None = None,
-    ) -> Transition:
-        """Act; a failure leaves the node as it was, with the reason in log and diagnostics."""
-        try:
-            act()
-        except SwapNetError as error:
-            return self._fail(name, str(error))
-        except Exception as error:  # a bug of ours or of a user's network: told with its traceback
-            return self._fail(name, f"{type(error).__name__}: {error}", traceback.format_exc())
-        self._failed_transition = ""
-        return then(state) if then else Transition.SUCCESS
-
-    def _fail(self, name: str, reason: str, details: str = "") -> Transition:
-        self._failed_transition, self._last_problem = name, reason
-        self.get_logger().error(f"cannot {name}: {reason}\n{details}".rstrip())
-        return Transition.FAILURE
-
-    def _load(self) -> None:
         values = self._live.values
         network = self.open_network(values)
         task = self.make_task(network)
-        model = self._runtime.load(
-            self.get_fully_qualified_name(),
-            network.build,
-            network.example_inputs,
-            weights=network.weights,
-            rate_hz=values["max_rate_hz"] or None,
-        )
+        with ExitStack() as undo:
+            model = self._runtime.load(
+                self.get_fully_qualified_name(),
+                network.build,
+                network.example_inputs,
+                weights=network.weights,
+                rate_hz=values["max_rate_hz"] or None,
+                priority=values["priority"],
+            )
+            undo.callback(model.close)
+            results, debug_images = self._open_publishers()
+            undo.pop_all()
         self._loaded = Loaded(
             network=network.name,
             is_random=network.is_random,
             task=task,
             model=model,
-            results=self.create_lifecycle_publisher(
-                self.RESULT_TYPE, self.RESULT_TOPIC, RESULT_QOS
-            ),
-            debug_images=self.create_lifecycle_publisher(Image, "~/debug_image", DEBUG_QOS),
+            results=results,
+            debug_images=debug_images,
         )
         self._last_stats = model.stats()
         self.get_logger().info(_describe(network.name, self._last_stats))
@@ -237,7 +188,13 @@ class TaskNode(LifecycleNode, abc.ABC):
                 "nothing. Set the parameter `weights` to a file for real results"
             )
 
-    def _subscribe(self) -> None:
+    def _open_publishers(self) -> tuple[LifecyclePublisher, LifecyclePublisher]:
+        """Open the topics for results and for debug images."""
+        results = self.create_lifecycle_publisher(self.RESULT_TYPE, self.RESULT_TOPIC, RESULT_QOS)
+        return results, self.create_lifecycle_publisher(Image, "~/debug_image", DEBUG_QOS)
+
+    def begin(self) -> None:
+        """Subscribe to the images."""
         self._last_image_s = time.monotonic()
         self._worker = FrameWorker(
             f"swapnet-{self.get_name()}",
@@ -255,7 +212,8 @@ class TaskNode(LifecycleNode, abc.ABC):
             message_type, topic, self._take_image, IMAGE_QOS
         )
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Take no more images and publish the result of the one in hand."""
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
@@ -265,17 +223,14 @@ class TaskNode(LifecycleNode, abc.ABC):
             self._worker = None
             self._tally.keep_dropped(worker.dropped)
 
-    def _unload(self) -> None:
+    def unload(self) -> None:
+        """Give the network's share of the budget back."""
         if self._loaded is None:
             return
         loaded, self._loaded = self._loaded, None
         self.destroy_lifecycle_publisher(loaded.results)
         self.destroy_lifecycle_publisher(loaded.debug_images)
         loaded.model.close()
-
-    def _release(self) -> None:
-        self._drain()
-        self._unload()
 
     # Frames.
 
@@ -316,7 +271,7 @@ class TaskNode(LifecycleNode, abc.ABC):
 
     def _report(self, outcome: Outcome, error: Exception) -> None:
         """Tell why a frame was not processed: in the log at most every few seconds."""
-        self._last_problem = str(error)
+        self.last_problem = str(error)
         log = self.get_logger()
         if outcome is Outcome.FAILED:
             details = "".join(traceback.format_exception(error)).rstrip()
@@ -342,21 +297,18 @@ class TaskNode(LifecycleNode, abc.ABC):
         is_active = self._worker is not None
         health = diagnostics.TaskHealth(
             node=self.get_fully_qualified_name(),
-            state=self._state_label(),
+            state=self.state_label,
             network=loaded.network if loaded else "",
             is_random=loaded.is_random if loaded else False,
             counts=counts,
             counts_before=self._counts_before,
             image_age_s=time.monotonic() - self._last_image_s if is_active else None,
-            last_problem=self._last_problem,
-            failed_transition=self._failed_transition,
+            last_problem=self.last_problem,
+            failed_transition=self.failed_transition,
             model=loaded.model.stats() if loaded else None,
         )
         self._counts_before = counts
         diagnostics.publish_status(self, self._diagnostics, diagnostics.task_status(health))
-
-    def _state_label(self) -> str:
-        return self._state_machine.current_state[1]
 
 
 def _time_left_s(deadline_s: float, frame: Frame, now_s: float) -> float | None:
@@ -367,10 +319,9 @@ def _time_left_s(deadline_s: float, frame: Frame, now_s: float) -> float | None:
 
 
 def _describe(network: str, stats: ModelStats) -> str:
-    mib = 2**20
     return (
-        f"{network}: demand {stats.demand_bytes / mib:.1f} MiB, at most "
-        f"{stats.planned_peak_bytes / mib:.1f} MiB held, {stats.resident_bytes / mib:.1f} MiB "
-        f"resident, {stats.streamed_bytes / mib:.1f} MiB read per frame, "
+        f"{network}: demand {format_size(stats.demand_bytes)}, at most "
+        f"{format_size(stats.planned_peak_bytes)} held, {format_size(stats.resident_bytes)} "
+        f"resident, {format_size(stats.streamed_bytes)} read per frame, "
         f"{stats.predicted_latency_s * 1e3:.0f} ms predicted"
     )

@@ -55,6 +55,14 @@ def test_what_cannot_be_configured_is_an_error_and_not_the_end(robot, start_host
     assert robot.state() == "unconfigured"
 
 
+def test_a_cache_folder_that_cannot_be_written_is_named(robot, start_host):
+    start_host(swapnet={"cache_dir": "/proc/swapnet"})
+    robot.wait_for_state("unconfigured")
+    message = robot.status().message
+    assert "cannot configure" in message
+    assert "/proc/swapnet" in message
+
+
 def test_a_budget_too_small_can_be_raised_and_the_node_configured_then(
     robot, start_host, street_message
 ):

@@ -77,9 +77,11 @@ def test_a_bad_change_is_refused_with_a_reason(
     node = make_node()
     parameters = LiveParameters(node, OBJECT_DETECTION)
     before = dict(parameters.values)
+    type_before = node.describe_parameter(name).type
     answer = set_one(node, name, value)
     assert not answer.successful
     assert reason in answer.reason
+    assert node.describe_parameter(name).type == type_before
     assert parameters.values == before
     assert node.get_parameter(name).value == before[name]
 
