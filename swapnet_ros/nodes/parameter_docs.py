@@ -1,0 +1,44 @@
+"""The parameter tables of `docs/nodes.md`: `python -m swapnet_ros.nodes.parameter_docs docs/nodes.md`.
+
+A table stands between `<!-- parameters of NODE -->` and `<!-- end of parameters -->`. Needs no ROS.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from swapnet_ros.nodes.parameter_specs import markdown_table
+from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
+
+_TABLES = {"swapnet": SWAPNET, **TASKS}
+_PLACE = re.compile(
+    r"(?P<begin><!-- parameters of (?P<node>\w+) -->\n).*?(?P<end><!-- end of parameters -->)",
+    re.DOTALL,
+)
+
+
+def with_tables(text: str) -> str:
+    """Bring every table of a Markdown text up to date.
+
+    Args:
+        text: Markdown with places for tables.
+
+    Returns:
+        The text with the tables as the code has them.
+
+    Raises:
+        KeyError: a place names a node that there is none of.
+    """
+    return _PLACE.sub(lambda m: m["begin"] + markdown_table(_TABLES[m["node"]]) + m["end"], text)
+
+
+def main() -> None:
+    """Rewrite the files named on the command line."""
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
