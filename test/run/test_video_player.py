@@ -10,6 +10,7 @@ import pytest
 from swapnet_ros.evaluation.video_file import write_video
 from swapnet_ros.nodes.child_process import ChildProcess
 
+rclpy = pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 _WIDTH, _HEIGHT, _FRAMES, _RATE_HZ = 320, 240, 12, 15.0
@@ -59,7 +60,7 @@ def _player(tmp_path, **parameters):
     return ChildProcess("video_player", command, log=tmp_path / "player.log")
 
 
-def _listen_until(ros, is_done, timeout_s=20.0):
+def _listen_until(ros, is_done, timeout_s=60.0):
     deadline_s = time.monotonic() + timeout_s
     while not is_done():
         assert time.monotonic() < deadline_s
@@ -95,10 +96,14 @@ def test_a_longer_time_than_the_video_starts_it_again(ros, audience, tmp_path, v
     assert any(after < before for before, after in pairwise(indices))
 
 
-def test_it_waits_for_a_subscriber_and_leaves_at_a_signal(domain_id, tmp_path, video):
+def test_it_waits_for_a_subscriber_and_leaves_at_a_signal(ros, tmp_path, video):
+    observer = rclpy.create_node("observer")
+    ros.add_node(observer)
     with _player(tmp_path, video=video) as player:
-        time.sleep(2.0)
+        _listen_until(ros, lambda: observer.count_publishers("video_player/played"))
+        ros.spin_once(timeout_sec=1.0)
         assert player.exit_code is None
+    observer.destroy_node()
     assert player.exit_code == 0, player.last_lines()
 
 
