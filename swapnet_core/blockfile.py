@@ -38,7 +38,7 @@ _DATA_NAME = "weights.safetensors"
 _MANIFEST_NAME = "manifest.json"
 _CHECKED_NAME = "checked.json"
 _CHUNK_BYTES = 4 * 1024 * KIB
-_DIRTY_BYTES = 32 * 1024 * KIB
+_DIRTY_BYTES = 8 * 1024 * KIB
 
 ReadWeight = Callable[[int], memoryview]
 """Gives the bytes of the weight with this index, in storage order."""
@@ -246,11 +246,11 @@ def _write_data(
             _write(stream, hasher, bytes(end - stream.tell()))
             digests.append(hasher.hexdigest())
             if end - dropped > _DIRTY_BYTES:
-                _drop_written_pages(stream)
+                drop_written_pages(stream)
                 dropped = end
         stream.flush()
         os.fsync(stream.fileno())
-        _drop_written_pages(stream)
+        drop_written_pages(stream)
     return digests
 
 
@@ -261,7 +261,7 @@ def _write(stream: Any, hasher: Any, data: bytes | memoryview) -> None:
         stream.write(chunk)
 
 
-def _drop_written_pages(stream: Any) -> None:
+def drop_written_pages(stream: Any) -> None:
     """Keep the page cache out of the budget while a large network is written."""
     stream.flush()
     os.fdatasync(stream.fileno())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from swapnet_core.blockfile import drop_written_pages
 from swapnet_core.errors import StorageError
 from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
@@ -108,10 +109,10 @@ def _machine(root: Path) -> dict[str, object]:
 def _write_probe(path: Path) -> None:
     chunk = os.urandom(MIB)
     with path.open("wb") as stream:
-        for _ in range(_PROBE_BYTES // MIB):
+        for number in range(_PROBE_BYTES // MIB):
             stream.write(chunk)
-        stream.flush()
-        os.fsync(stream.fileno())
+            if number % 8 == 7:
+                drop_written_pages(stream)
 
 
 def _small_read_s(reader: DirectReader) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -26,6 +27,7 @@ from swapnet_core.errors import (
     SwapNetError,
     WeightsMismatchError,
 )
+from swapnet_core.sizes import KIB
 from swapnet_core.sources import Weights, open_weights
 from swapnet_core.specs import (
     NetworkProfile,
@@ -38,6 +40,8 @@ from swapnet_core.tensors import element_type, to_bytes
 from swapnet_core.tracer import TRACE_VERSION, InMemoryLender, OnFree, TracedCall, trace
 
 _LOG = logging.getLogger(__name__)
+_BOOKKEEPING_BYTES = 512 * KIB
+_BOOKKEEPING_PER_WEIGHT_BYTES = 2 * KIB
 
 Network = nn.Module | Callable[[], nn.Module]
 Identity = bytes | memoryview
@@ -129,6 +133,7 @@ def prepare(
         return _prepare(root, network, example, weights, base_bytes)
     finally:
         memory.keep_activations_in_heap()
+        gc.collect()
         memory.return_free_memory()
 
 
@@ -289,7 +294,7 @@ def _store(
     block_file = blockfile.write_block_file(root, found.weights, found.layers, read)
     memory.return_free_memory()
     # What describes the network stays as long as it is loaded, beside its activations.
-    kept_bytes = max(0, memory.anonymous_bytes() - traced_bytes)
+    kept_bytes = max(0, memory.anonymous_bytes() - traced_bytes) + _bookkeeping_bytes(found)
     found = replace(found, activation_bytes=found.activation_bytes + kept_bytes)
     traces = root / "traces"
     temporary = traces / f".{key}-{os.getpid()}-{threading.get_ident()}"
@@ -304,6 +309,11 @@ def _store(
             f"cannot write the cache directory {root}: {error}; pass another cache_dir", path=root
         ) from error
     return _profile(found, block_file), block_file
+
+
+def _bookkeeping_bytes(found: NetworkTrace) -> int:
+    """Estimate what is made after this: bound parameters, plans, the lane, kernel stacks."""
+    return _BOOKKEEPING_BYTES + _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
 
 
 def _profile(found: NetworkTrace, block_file: blockfile.BlockFile) -> NetworkProfile:

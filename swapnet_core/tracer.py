@@ -34,7 +34,7 @@ from swapnet_core.errors import NetworkError, SwapNetError
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, LayerSpec, NetworkTrace, WeightSpec
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _LONGEST_HOLD = 64
