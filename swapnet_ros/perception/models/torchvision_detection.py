@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,16 +121,29 @@ class TorchvisionBuilder:
 
     def __call__(self) -> nn.Module:
         """The network in eval mode with torch's initial weights."""
-        sizes = {}
+        options: dict[str, Any] = {}
         if self.name not in _FIXED_SIZES:
-            short, long = sorted((self.height, self.width))
-            sizes = {"min_size": short, "max_size": long}
+            options["min_size"], options["max_size"] = sorted((self.height, self.width))
+        if self.name.startswith("ssdlite"):
+            options["norm_layer"] = partial(ShapeTolerantNorm, eps=0.001, momentum=0.03)
         network: nn.Module = models.get_model(
-            self.name, weights=None, weights_backbone=None, num_classes=self.classes, **sizes
+            self.name, weights=None, weights_backbone=None, num_classes=self.classes, **options
         )
         if self.is_trained and self.name in _FROZEN_EPSILON:
             _freeze_norms(network, _FROZEN_EPSILON[self.name])
         return network.eval()
+
+
+class ShapeTolerantNorm(nn.BatchNorm2d):
+    """Batch normalisation that lets images without values through.
+
+    While ssdlite is built, torchvision runs its backbone once to learn the shapes. A skeleton's
+    parameters have no storage then, but its statistics have: torch refuses that mixture.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] to the same shape."""
+        return input if input.is_meta else super().forward(input)
 
 
 def decode_torchvision(outputs: Sequence[dict[str, Tensor]], score_threshold: float) -> Candidates:

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torchvision import models
 from torchvision.models._api import WeightsEnum
+from torchvision.ops import FrozenBatchNorm2d
 
+from swapnet_core.assembly import Assembly, build_skeleton, check_names
 from swapnet_ros.perception.errors import InputSizeError, LabelsError, WeightsError
 from swapnet_ros.perception.models.catalogue import detection_network
 from swapnet_ros.perception.models.torchvision_detection import (
@@ -92,6 +94,17 @@ def test_weights_must_be_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("name", torchvision_names())
+def test_it_can_be_built_as_a_skeleton_for_its_weights(name):
+    network = detection_network(name)
+
+    skeleton = build_skeleton(network.build)
+
+    check_names(Assembly(skeleton), network.weights)
+    assert all(parameter.is_meta for parameter in skeleton.parameters())
+    assert not any(buffer.is_meta for buffer in skeleton.buffers())
+
+
+@pytest.mark.parametrize("name", torchvision_names())
 def test_a_trained_network_is_the_one_that_torchvision_builds_for_its_weights(name, monkeypatch):
     """torchvision builds another network when it gets weights; only their download is replaced."""
     published = models.get_model_weights(name).COCO_V1
@@ -111,9 +124,9 @@ def test_a_trained_network_is_the_one_that_torchvision_builds_for_its_weights(na
     assert _epsilons(ours) == _epsilons(theirs)
 
 
-def _epsilons(network: torch.nn.Module) -> dict[str, tuple[str, float]]:
+def _epsilons(network: torch.nn.Module) -> dict[str, tuple[bool, float]]:
     return {
-        name: (type(module).__name__, module.eps)
+        name: (isinstance(module, FrozenBatchNorm2d), module.eps)
         for name, module in network.named_modules()
         if hasattr(module, "eps")
     }
