@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from swapnet_core.specs import DeviceProfile
 from swapnet_core.timeline import StreamedUse, find_gates, simulate
 
-_DEVICE = DeviceProfile(
-    read_bandwidth_bytes_per_s=1000.0, read_latency_s=0.0, compute_slowdown=0.0
-)
+_DEVICE = DeviceProfile(read_bandwidth_bytes_per_s=1000.0, read_latency_s=0.0, compute_slowdown=0.0)
 
 
 def _use(size_bytes: int, compute_s: float, gate: int) -> StreamedUse:

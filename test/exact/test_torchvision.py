@@ -1,4 +1,4 @@
-"""Every kind of torchvision network gives the plain network's bits, inside a fraction of its memory."""
+"""Every kind of torchvision network gives the plain one's bits, in a fraction of its memory."""
 
 from __future__ import annotations
 
