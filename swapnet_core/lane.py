@@ -184,10 +184,12 @@ class Lane:
 
         Raises:
             StorageError: one of them could not be read.
+            RuntimeClosedError: the lane was closed meanwhile.
         """
         residents = [i for i, block in enumerate(self.plan.blocks) if block.is_resident]
         with self._server.lock:
             while not all(self._is_valid[index] for index in residents):
+                self._require_open()
                 if self._error is not None:
                     raise self._error
                 self._landed.wait()

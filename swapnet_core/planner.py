@@ -157,7 +157,11 @@ def _candidates(
 
 
 def _cut(profile: NetworkProfile, target_bytes: int) -> _Partition:
-    """Join consecutive cells until they reach the target; pinned cells stand alone."""
+    """Join consecutive cells until they reach the target.
+
+    Pinned cells, and cells that are used more or less often than their neighbour, stand apart:
+    what is needed all the time should not drag along what is not.
+    """
     trace = profile.trace
     layer_cell = {
         layer: index for index, cell in enumerate(profile.cells) for layer in range(*cell.layers)
@@ -165,6 +169,7 @@ def _cut(profile: NetworkProfile, target_bytes: int) -> _Partition:
     compute_s = [0.0] * len(profile.cells)
     for layer, duration_s in zip(trace.steps, trace.step_compute_s, strict=True):
         compute_s[layer_cell[layer]] += duration_s
+    uses = _count_uses([layer_cell[layer] for layer in trace.steps], len(profile.cells))
     runs: list[_Run] = []
     for index in _used_cells(profile):
         cell = profile.cells[index]
@@ -174,6 +179,7 @@ def _cut(profile: NetworkProfile, target_bytes: int) -> _Partition:
             last is not None
             and last.cells[1] == index
             and last.is_pinned == pinned
+            and uses[index] == uses[index - 1]
             and last.size_bytes + cell.size_bytes <= target_bytes
         )
         if joins and last is not None:
@@ -224,8 +230,10 @@ def _fill(
     best: _Candidate | None = None
     wanted = _by_relief(partition)
     for _ in range(_RELIEF_ROUNDS):
-        residents = forced | _take(partition, wanted, forced, free_bytes)
-        candidate = _lay_out(profile, device, partition, residents, region_bytes)
+        chosen = _take(partition, wanted, forced, free_bytes)
+        # What no resident fits into makes the streaming region longer.
+        ring_bytes = region_bytes + free_bytes - _size_of(partition, chosen)
+        candidate = _lay_out(profile, device, partition, forced | chosen, ring_bytes)
         if candidate is None:
             return best
         if best is None or candidate.rank < best.rank:
@@ -249,18 +257,24 @@ def _forced_residents(partition: _Partition, region_bytes: int) -> frozenset[int
 
 def _by_relief(partition: _Partition) -> list[int]:
     """Order runs by how much reading they cost per byte held, then by how little compute hides."""
-    uses = [0] * len(partition.runs)
-    previous = None
-    for run in partition.step_runs:
-        if run != previous:
-            uses[run] += 1
-        previous = run
+    uses = _count_uses(partition.step_runs, len(partition.runs))
 
     def key(index: int) -> tuple[int, float]:
         run = partition.runs[index]
         return (-uses[index], run.compute_s / run.size_bytes)
 
     return sorted(range(len(partition.runs)), key=key)
+
+
+def _count_uses(order: Sequence[int], count: int) -> list[int]:
+    """Count for each of `count` things how often it comes up; neighbours in a row count once."""
+    uses = [0] * count
+    previous = None
+    for thing in order:
+        if thing != previous:
+            uses[thing] += 1
+        previous = thing
+    return uses
 
 
 def _take(

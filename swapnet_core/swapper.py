@@ -93,6 +93,8 @@ class FetchPool:
         with self.lock:
             self._is_open = False
             self._work.notify_all()
+            for lane in self._lanes:
+                lane.shut()  # or who waits for a block would wait for ever
         for thread in self._threads:
             thread.join()
 
