@@ -1,0 +1,128 @@
+"""What every kind of device memory promises."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from swapnet_core.arena import Arena
+from swapnet_core.backends.base import Backend
+from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.errors import BudgetTooSmallError, InvariantError
+from swapnet_core.ledger import MemoryLedger
+from swapnet_core.specs import WeightSpec
+from swapnet_core.testing import SimulatedBackend
+
+_PAGE = 4096
+_BACKENDS = [CpuBackend(), SimulatedBackend()]
+
+
+def _weight(dtype: str, shape: tuple[int, ...], stride: tuple[int, ...], size: int) -> WeightSpec:
+    return WeightSpec(
+        name="w", aliases=(), dtype=dtype, shape=shape, stride=stride, size_bytes=size
+    )
+
+
+@pytest.mark.parametrize("backend", _BACKENDS, ids=lambda backend: type(backend).__name__)
+class TestBackend:
+    def test_a_region_is_whole_aligned_pages(self, backend: Backend) -> None:
+        for size_bytes in (0, 1, _PAGE, _PAGE + 1, 40 * 2**20):
+            region = backend.allocate(size_bytes)
+            assert region.size_bytes % _PAGE == 0
+            assert region.size_bytes >= max(size_bytes, _PAGE)
+            view = region.weight_view(0, _weight("U8", (16,), (1,), 16))
+            assert view.data_ptr() % _PAGE == 0
+            region.free()
+
+    def test_what_is_read_in_is_what_compute_sees(self, backend: Backend) -> None:
+        region = backend.allocate(4 * _PAGE)
+        values = torch.arange(6, dtype=torch.float32)
+        view = region.host_view(_PAGE, _PAGE)
+        view[64:88] = values.numpy().tobytes()
+        view.release()
+        weight = region.weight_view(_PAGE + 64, _weight("F32", (2, 3), (3, 1), 24))
+        assert torch.equal(weight, values.view(2, 3))
+        by_columns = region.weight_view(_PAGE + 64, _weight("F32", (3, 2), (1, 3), 24))
+        assert torch.equal(by_columns, values.view(2, 3).t())
+        region.free()
+
+    def test_a_slot_keeps_its_address_and_its_neighbours_their_bytes(
+        self, backend: Backend
+    ) -> None:
+        region = backend.allocate(3 * _PAGE)
+        weight = region.weight_view(_PAGE, _weight("U8", (_PAGE,), (1,), _PAGE))
+        address = weight.data_ptr()
+        for value in (1, 2):
+            view = region.host_view(_PAGE, _PAGE)
+            view[:] = bytes([value]) * _PAGE
+            view.release()
+            assert weight.data_ptr() == address
+            assert bool((weight == value).all())
+        around = [region.weight_view(at, _weight("U8", (_PAGE,), (1,), _PAGE)) for at in (0, 8192)]
+        assert not any(bool(part.any()) for part in around)
+        region.free()
+
+    def test_it_knows_its_own_tensors_and_views_of_them(self, backend: Backend) -> None:
+        region, other = backend.allocate(_PAGE), backend.allocate(_PAGE)
+        weight = region.weight_view(0, _weight("F32", (4, 4), (4, 1), 64))
+        assert region.holds(weight)
+        assert region.holds(weight[1:, 2].t())
+        assert not other.holds(weight)
+        assert not region.holds(weight.clone())
+        region.free()
+        other.free()
+
+    def test_discarded_and_freed_bytes_read_as_zeros(self, backend: Backend) -> None:
+        region = backend.allocate(2 * _PAGE)
+        weight = region.weight_view(0, _weight("U8", (2 * _PAGE,), (1,), 2 * _PAGE))
+        view = region.host_view(0, 2 * _PAGE)
+        view[:] = b"x" * (2 * _PAGE)
+        view.release()
+        region.discard(0, _PAGE)
+        region.discard(_PAGE, 0)
+        assert not bool(weight[:_PAGE].any())
+        assert bool((weight[_PAGE:] == ord("x")).all())
+        region.free()
+        assert not bool(weight.any())
+
+
+def test_an_arena_leases_before_it_allocates() -> None:
+    ledger = MemoryLedger(3 * _PAGE)
+    arena = Arena(CpuBackend(), ledger)
+    region = arena.allocate("one", _PAGE + 1)
+    assert ledger.snapshot().leased_bytes == 2 * _PAGE
+    with pytest.raises(BudgetTooSmallError, match="two"):
+        arena.allocate("two", 2 * _PAGE)
+    assert ledger.snapshot().leases == 1
+    arena.release(region)
+    assert ledger.snapshot().leased_bytes == 0
+    with pytest.raises(InvariantError, match="not held"):
+        arena.release(region)
+
+
+def test_a_region_that_cannot_be_had_gives_its_lease_back() -> None:
+    class Full(CpuBackend):
+        def allocate(self, size_bytes: int) -> object:
+            raise MemoryError("full")
+
+    ledger = MemoryLedger(_PAGE)
+    with pytest.raises(MemoryError):
+        Arena(Full(), ledger).allocate("one", _PAGE)
+    assert ledger.snapshot().leases == 0
+
+
+def test_the_simulated_region_catches_a_fetch_below_a_running_layer() -> None:
+    region = SimulatedBackend().allocate(2 * _PAGE)
+    with (
+        region.computing(0, _PAGE),
+        pytest.raises(InvariantError, match="while compute reads"),
+    ):
+        region.host_view(0, 2 * _PAGE)
+    view = region.host_view(0, _PAGE)
+    with pytest.raises(InvariantError, match="while a fetch writes"), region.computing(64, 64):
+        pass
+    with region.computing(_PAGE, _PAGE):
+        pass
+    view.release()
+    with region.computing(64, 64) as data:
+        assert data == bytes(64)
