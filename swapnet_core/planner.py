@@ -18,6 +18,7 @@ from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.sizes import KIB, MIB, format_size
 from swapnet_core.specs import (
     NO_STEP,
+    PAGE_BYTES,
     BlockSpec,
     DeviceProfile,
     NetworkProfile,
@@ -66,12 +67,12 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
             needed_bytes=needed_bytes,
             budget_bytes=budget_bytes,
         )
-    room_bytes = budget_bytes - _fixed_bytes(profile)
+    room_bytes = (budget_bytes - _fixed_bytes(profile)) // PAGE_BYTES * PAGE_BYTES
     best: _Candidate | None = None
     for candidate in _candidates(profile, device, room_bytes):
         if best is None or candidate.rank < best.rank:
             best = candidate
-    if best is None:  # one slot for one cell always fits: see smallest_budget_bytes
+    if best is None:  # one slot for one cell always fits
         raise AssertionError("no candidate plan although the smallest one fits")
     return best.to_plan(profile, device, budget_bytes)
 
