@@ -31,7 +31,11 @@ from rclpy.signals import SignalHandlerOptions
 from swapnet_core import SwapNetError
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
 from swapnet_ros.nodes.object_detection import ObjectDetectionNode
-from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
+from swapnet_ros.nodes.parameter_sources import (
+    Assignment,
+    check_assignments,
+    read_assignments,
+)
 from swapnet_ros.nodes.parameter_tables import SWAPNET
 from swapnet_ros.nodes.swapnet_node import NODE_NAME, SwapnetNode
 from swapnet_ros.nodes.task_node import TaskNode
@@ -184,7 +188,7 @@ class PerceptionHost:
         # rclpy lets go of a lifecycle node's DDS entities when nothing refers to it any more
         self._tasks = ()
 
-    def _check(self, assignments: Sequence, hosted: Sequence[HostedNode]) -> None:
+    def _check(self, assignments: Sequence[Assignment], hosted: Sequence[HostedNode]) -> None:
         namespace = self.swapnet.get_namespace().rstrip("/")
         specs = {f"{namespace}/{node.name}": TASK_NODES[node.task].SPECS for node in hosted}
         specs[self.swapnet.get_fully_qualified_name()] = SWAPNET

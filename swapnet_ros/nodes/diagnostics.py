@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 from swapnet_core import ModelStats, RuntimeReport
 from swapnet_core.sizes import format_size
@@ -86,7 +87,7 @@ def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> Diag
     return _status(node, level, message, values)
 
 
-def publish_status(node: Node, publisher: object, *statuses: DiagnosticStatus) -> None:
+def publish_status(node: Node, publisher: Publisher, *statuses: DiagnosticStatus) -> None:
     """Publish statuses with the node's time."""
     array = DiagnosticArray(status=list(statuses))
     array.header.stamp = node.get_clock().now().to_msg()

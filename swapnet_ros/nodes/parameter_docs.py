@@ -1,6 +1,7 @@
-"""The parameter tables of `docs/nodes.md`: `python -m swapnet_ros.nodes.parameter_docs docs/nodes.md`.
+"""The parameter tables of `docs/nodes.md`, from the code. Needs no ROS.
 
-A table stands between `<!-- parameters of NODE -->` and `<!-- end of parameters -->`. Needs no ROS.
+`python -m swapnet_ros.nodes.parameter_docs docs/nodes.md` brings them up to date. A table stands
+between `<!-- parameters of NODE -->` and `<!-- end of parameters -->`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -159,6 +162,22 @@ def test_a_wrong_layout_is_refused_with_the_reason(message: Image, reason: str) 
     with pytest.raises(ImageMessageError) as caught:
         decode_image(message)
     assert reason in str(caught.value)
+
+
+class StandInBridge:
+    """cv_bridge is not on the package index; this has the one method that is used of it."""
+
+    def imgmsg_to_cv2(self, message: Image, desired_encoding: str) -> np.ndarray:
+        if message.encoding != "nv21" or desired_encoding != "rgb8":
+            raise RuntimeError(f"[{message.encoding}] is not a color format")
+        return picture()
+
+
+def test_other_encodings_go_to_cv_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=StandInBridge))
+    np.testing.assert_array_equal(decode_image(_broken(encoding="nv21")), picture())
+    with pytest.raises(ImageMessageError, match="cannot convert encoding '32FC1' to rgb8: "):
+        decode_image(_broken(encoding="32FC1"))
 
 
 @settings(max_examples=200, deadline=None)

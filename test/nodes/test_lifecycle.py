@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from swapnet_ros.msg import DetectionArray
+
 pytestmark = pytest.mark.ros
 
 
@@ -83,14 +85,24 @@ def test_an_impossible_transition_is_refused_and_the_node_goes_on(robot, start_h
     assert robot.change_state("configure")
 
 
-def test_two_nodes_of_one_task_share_the_core(robot, start_host, detector_parameters):
+def test_two_nodes_of_one_task_share_the_core_and_have_their_own_cameras(
+    robot, start_host, detector_parameters, street_message, wait_until
+):
+    north = []
+    robot.node.create_subscription(DetectionArray, "/detection_north/detections", north.append, 10)
     start_host(
+        "-r",
+        "detection_north:image:=/camera/north",
         swapnet={"nodes": ["object_detection", "detection_north=object_detection"]},
         detection_north=detector_parameters,
     )
     robot.wait_for_state("active")
     robot.wait_for_state("active", "detection_north")
     assert robot.values("/swapnet")["networks"] == "2"
+    robot.camera("/camera/north").publish(street_message)
+    wait_until(lambda: north, "a result of the northern camera")
+    assert not robot.results
+    assert robot.show(street_message).detections == north[0].detections
     assert robot.change_state("deactivate", "detection_north")
     assert robot.change_state("cleanup", "detection_north")
     assert robot.state() == "active"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import pytest
+from rcl_interfaces.msg import Log
 
 pytestmark = pytest.mark.ros
 
@@ -75,3 +77,14 @@ def test_device_and_cache_are_fixed(robot, start_host):
     for answer in robot.set("swapnet", device="cuda", cache_dir="/tmp", nodes=["x"]):
         assert not answer.successful
         assert "read-only" in answer.reason
+
+
+def test_warnings_of_the_core_reach_the_log_of_ros(robot, start_host, wait_until):
+    lines = []
+    robot.node.create_subscription(Log, "/rosout", lambda m: lines.append((m.name, m.msg)), 100)
+    start_host(object_detection={"autostart": False})
+    wait_until(lambda: robot.statuses, "a status")
+    logging.getLogger("swapnet_core.reader").warning("%s has no direct reads", "/slow")
+    logging.getLogger("swapnet_core.reader").error("nor any other")
+    wait_until(lambda: ("swapnet", "/slow has no direct reads") in lines, "the warning")
+    wait_until(lambda: ("swapnet", "nor any other") in lines, "the error")
