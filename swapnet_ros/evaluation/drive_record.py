@@ -94,7 +94,8 @@ class DriveFigures:
         in_node: from arrival at the node to publication of the result.
         inference: the network's share of it.
         stall_share: share of the network's time in which compute waited for blocks.
-        bytes_read_per_frame: read from storage per inference while frames were played.
+        bytes_read_per_frame: read from storage per inference while frames were played; None until
+            the core has told of one.
         swap: newest state of the core; None while there is none.
     """
 
@@ -107,7 +108,7 @@ class DriveFigures:
     in_node: Percentiles | None
     inference: Percentiles | None
     stall_share: float
-    bytes_read_per_frame: float
+    bytes_read_per_frame: float | None
     swap: SwapFigures | None
 
 
@@ -170,12 +171,12 @@ class DriveRecord:
             swap=self._last_swap,
         )
 
-    def _bytes_read_per_frame(self) -> float:
+    def _bytes_read_per_frame(self) -> float | None:
         if self._first_swap is None or self._last_swap is None:
-            return 0.0
+            return None
         inferences = self._last_swap.inferences - self._first_swap.inferences
         bytes_read = self._last_swap.bytes_read - self._first_swap.bytes_read
-        return bytes_read / inferences if inferences else 0.0
+        return bytes_read / inferences if inferences else None
 
 
 def _rate_hz(times_ns: Sequence[int]) -> float:

@@ -115,13 +115,17 @@ def figure_rows(figures: DriveFigures) -> list[tuple[str, str]]:
             "demand",
             f"{format_size(swap.demand_bytes)}{_times(swap.demand_bytes, swap.budget_bytes)}",
         ),
-        ("read per frame", format_size(figures.bytes_read_per_frame)),
+        ("read per frame", _size(figures.bytes_read_per_frame)),
         ("stall", f"{100 * figures.stall_share:.1f} % of the network's time"),
     ]
 
 
 def _times(demand_bytes: int, budget_bytes: int) -> str:
     return f" ({demand_bytes / budget_bytes:.2f} x the budget)" if budget_bytes else ""
+
+
+def _size(size_bytes: float | None) -> str:
+    return "-" if size_bytes is None else format_size(size_bytes)
 
 
 def _milliseconds(percentiles: Percentiles | None) -> str:

@@ -98,6 +98,7 @@ def test_reads_are_counted_from_the_last_state_before_the_first_result():
     record.add_swap(_swap(bytes_read=500, inferences=1))
     record.add_swap(_swap(bytes_read=640, inferences=2))
     record.add_result(_result(0, 10))
+    assert record.figures().bytes_read_per_frame is None
     record.add_swap(_swap(bytes_read=920, inferences=4))
     assert record.figures().bytes_read_per_frame == 140
     assert record.figures().swap.bytes_read == 920
