@@ -125,7 +125,7 @@ class Assembly:
         """Let go of the weights' own memory; from here on only the source has them."""
         for table, (_, indices) in zip(self._plain, self._owners, strict=True):
             for name in indices:
-                table[name] = table[name].to("meta")
+                table[name] = _on_meta(table[name])
         for module, indices in self._owners:
             for name in indices:
                 dict.__setitem__(module.__dict__["_parameters"], name, None)
@@ -171,7 +171,7 @@ def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
     def drop_storage(_module: nn.Module, _name: str, tensor: nn.Parameter) -> Any:
         if threading.get_ident() != builder or tensor.is_meta:
             return None
-        return nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
+        return _on_meta(tensor)
 
     handle = register_module_parameter_registration_hook(drop_storage)
     try:
@@ -183,6 +183,11 @@ def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise NetworkError(f"the factory made a {type(network).__name__}, not an nn.Module")
     return network.eval()
+
+
+def _on_meta(tensor: torch.Tensor) -> nn.Parameter:
+    """Keep what a parameter is without its bytes; detached, or its graph would keep them alive."""
+    return nn.Parameter(tensor.detach().to("meta"), requires_grad=tensor.requires_grad)
 
 
 def check_names(assembly: Assembly, weights: Mapping[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
-from swapnet_core.tensors import view_bytes
+from swapnet_core.tensors import as_parameter, view_bytes
 
 FillWeight = Callable[[int, memoryview], int]
 """Reads a weight into page-aligned memory; returns where in it the weight starts."""
@@ -57,4 +57,4 @@ class PrivateCopies:
         if on_free is not None:
             weakref.finalize(array, on_free)
         data = torch.from_numpy(array)[start : start + weight.size_bytes]
-        return torch.nn.Parameter(view_bytes(data, weight), requires_grad=False)
+        return as_parameter(view_bytes(data, weight), weight)

@@ -26,6 +26,7 @@ from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.lane import Lane
 from swapnet_core.sizes import format_size
 from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
+from swapnet_core.tensors import as_parameter
 
 _PAST_THE_END = -1
 
@@ -221,12 +222,12 @@ def _bind(
     for index, weight in enumerate(profile.trace.weights):
         if blocks[index] < 0:
             meta = torch.empty(weight.shape, device="meta")
-            bound.append(torch.nn.Parameter(meta, requires_grad=False))
+            bound.append(as_parameter(meta, weight))
             continue
         block = plan.blocks[blocks[index]]
         offset = profile.weight_offsets_bytes[index] - block.file_offset_bytes
         view = region.weight_view(block.slot_offset_bytes + offset, weight)
-        bound.append(torch.nn.Parameter(view, requires_grad=False))
+        bound.append(as_parameter(view, weight))
     return bound
 
 

@@ -32,6 +32,8 @@ class WeightSpec:
         shape: sizes per dimension, as the network sees them.
         stride: elements to step per dimension, as the network sees them.
         size_bytes: stored bytes, without padding.
+        requires_grad: as in the network. torch folds batches into matrix products by it, also in
+            inference mode (`should_fold` in its LinearAlgebra.cpp), so that bits depend on it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class WeightSpec:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     size_bytes: int
+    requires_grad: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +237,7 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
             shape=tuple(entry["shape"]),
             stride=tuple(entry["stride"]),
             size_bytes=entry["size_bytes"],
+            requires_grad=entry["requires_grad"],
         )
         for entry in data["weights"]
     )

@@ -46,6 +46,7 @@ def describe_weight(name: str, aliases: tuple[str, ...], tensor: torch.Tensor) -
         shape=tuple(tensor.shape),
         stride=tuple(dense.stride()),
         size_bytes=tensor.numel() * tensor.element_size(),
+        requires_grad=tensor.requires_grad,
     )
 
 
@@ -62,6 +63,11 @@ def view_bytes(data: torch.Tensor, weight: WeightSpec) -> torch.Tensor:
         weight: what the bytes are.
     """
     return data.view(element_type(weight)).as_strided(weight.shape, weight.stride)
+
+
+def as_parameter(tensor: torch.Tensor, weight: WeightSpec) -> torch.nn.Parameter:
+    """Make a tensor the network's parameter, as its operators know it."""
+    return torch.nn.Parameter(tensor, requires_grad=weight.requires_grad)
 
 
 def to_bytes(tensor: torch.Tensor, weight: WeightSpec) -> memoryview:

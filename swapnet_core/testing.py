@@ -220,6 +220,7 @@ def simulated_profile(
             shape=(size,),
             stride=(1,),
             size_bytes=size,
+            requires_grad=False,
         )
         for index, size in enumerate(cell_bytes)
     )

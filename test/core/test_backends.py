@@ -19,7 +19,13 @@ _BACKENDS = [CpuBackend(), SimulatedBackend()]
 
 def _weight(dtype: str, shape: tuple[int, ...], stride: tuple[int, ...], size: int) -> WeightSpec:
     return WeightSpec(
-        name="w", aliases=(), dtype=dtype, shape=shape, stride=stride, size_bytes=size
+        name="w",
+        aliases=(),
+        dtype=dtype,
+        shape=shape,
+        stride=stride,
+        size_bytes=size,
+        requires_grad=False,
     )
 
 

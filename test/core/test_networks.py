@@ -1,0 +1,506 @@
+"""Kinds of networks: each gives the plain network's bits, resident and at the smallest budget."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+from torchvision import models
+
+from swapnet_core import ModelStats, NetworkError, SwapRuntime
+
+CheckBits = Callable[..., ModelStats]
+
+_WIDTH = 160  # a layer of this width is larger than a cell of the block file
+
+
+def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    network = build().eval()
+    for buffer in network.buffers():
+        if buffer.is_floating_point() and buffer.numel() > 1:
+            buffer.add_(torch.rand_like(buffer) * 0.1)
+    return network
+
+
+def _rows(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _chain(layers: int = 6) -> nn.Sequential:
+    parts = [nn.Sequential(nn.Linear(_WIDTH, _WIDTH), nn.ReLU()) for _ in range(layers)]
+    return nn.Sequential(*parts)
+
+
+def _calls(*shape: int) -> list[tuple[torch.Tensor]]:
+    shape = shape or (2, _WIDTH)
+    return [(_rows(seed, *shape),) for seed in (1, 2)]
+
+
+class _Loops(nn.Module):
+    """Every layer is called several times, in changing order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(_WIDTH, _WIDTH) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for index in (0, 1, 0, 2, 3, 3, 1, 0, 2):
+            x = torch.tanh(self.layers[index](x))
+        return x
+
+
+class _Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(_WIDTH * 4, _WIDTH)
+        self.body = _chain(3)
+        self.head = nn.Linear(_WIDTH, _WIDTH * 4, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.embed(tokens)))
+
+
+class _OwnAndChildren(nn.Module):
+    """Parameters and buffers of its own, beside children; some read before, some after them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(_WIDTH))
+        self.body = _chain(4)
+        self.mix = nn.Parameter(torch.randn(_WIDTH, _WIDTH))
+        self.register_buffer("offset", torch.randn(_WIDTH))
+        self.register_buffer("absent", None)
+        self.register_parameter("nothing", None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(x * self.scale + self.offset)
+        return x @ self.mix + self.scale
+
+
+class _Held(nn.Module):
+    """Takes several weights first and uses them later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(_WIDTH, _WIDTH) for _ in range(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = [part.weight for part in self.parts]
+        biases = [part.bias for part in self.parts]
+        for weight, bias in zip(reversed(weights), biases, strict=True):
+            x = torch.relu(nn.functional.linear(x, weight, bias))
+        return x
+
+
+class _KeepsItsOwnList(nn.Module):
+    """Reads weights through a list made when it was built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(4)
+        self.kept = [part[0].weight for part in self.body]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) + sum(x @ weight for weight in self.kept)
+
+
+class _Lists(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.randn(_WIDTH, _WIDTH) * 0.1 for _ in range(4))
+        self.named = nn.ParameterDict({"gain": torch.rand(_WIDTH)})
+        self.branches = nn.ModuleDict({"left": _chain(2), "right": _chain(2)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for weight in self.weights:
+            x = torch.tanh(x @ weight)
+        return self.branches["left"](x) - self.branches["right"](x) * self.named["gain"]
+
+
+class _Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(3)
+        self.never = _chain(3)
+        self.orphan = nn.Parameter(torch.randn(_WIDTH, _WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+class Pair(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class _Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(4)
+
+    def forward(self, batch: dict[str, Any], pair: Pair, *, gain: float = 1.0) -> dict[str, Any]:
+        left = self.body(batch["left"]) * gain
+        right = [self.body(part) for part in batch["parts"]]
+        pair = Pair(left + pair.first, right[0] - pair.second)
+        return {"pair": pair, "list": right, "tuple": (left, 3, "text", None), "n": len(right)}
+
+
+class _GivesWeights(nn.Module):
+    """Its outputs are weights, a view of one, and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(4)
+        self.tail = nn.Parameter(torch.randn(8, _WIDTH))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.body(x)
+        return y, self.tail, self.tail[2:4].t(), self.body[0][0].weight
+
+
+class _Norms(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, padding=1)
+        self.norms = nn.Sequential(
+            nn.BatchNorm2d(32), nn.GroupNorm(4, 32), nn.InstanceNorm2d(32, track_running_stats=True)
+        )
+        self.tail = nn.ConvTranspose2d(32, 64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tail(self.norms(self.stem(x)))
+
+
+def _parametrized() -> nn.Module:
+    return nn.Sequential(
+        parametrizations.weight_norm(nn.Linear(_WIDTH, _WIDTH)),
+        parametrizations.spectral_norm(nn.Linear(_WIDTH, _WIDTH)),
+        parametrizations.orthogonal(nn.Linear(_WIDTH, _WIDTH)),
+    )
+
+
+def _old_weight_norm() -> nn.Module:
+    with pytest.warns(FutureWarning):
+        return nn.Sequential(nn.utils.weight_norm(nn.Linear(_WIDTH, _WIDTH)), _chain(2))
+
+
+def _encoder(batch_first: bool = True, norm_first: bool = False) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(
+        64, 4, 128, batch_first=batch_first, norm_first=norm_first, dropout=0.1
+    )
+    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+
+
+def _channels_last() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU())
+    return network.to(memory_format=torch.channels_last)
+
+
+_PLAIN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "chain": (_chain, ()),
+    "loops": (_Loops, ()),
+    "own_and_children": (_OwnAndChildren, ()),
+    "held": (_Held, ()),
+    "keeps_its_own_list": (_KeepsItsOwnList, ()),
+    "lists": (_Lists, ()),
+    "unused": (_Unused, ()),
+    "gives_weights": (_GivesWeights, ()),
+    "norms": (_Norms, (1, 3, 24, 24)),
+    "parametrized": (_parametrized, ()),
+    "old_weight_norm": (_old_weight_norm, ()),
+    "encoder": (_encoder, (2, 10, 64)),
+    "encoder_norm_first": (lambda: _encoder(norm_first=True), (2, 10, 64)),
+    "encoder_batch_second": (lambda: _encoder(batch_first=False), (10, 2, 64)),
+    "lstm": (lambda: nn.LSTM(48, 64, 2, bidirectional=True), (7, 2, 48)),
+    "lstm_projected": (lambda: nn.LSTM(48, 64, 2, proj_size=32), (7, 2, 48)),
+    "gru": (lambda: nn.GRU(48, 64, 2, batch_first=True), (2, 7, 48)),
+    "rnn_without_bias": (lambda: nn.RNN(48, 64, bias=False), (7, 2, 48)),
+    "lstm_cell": (lambda: nn.LSTMCell(48, 64), (2, 48)),
+    "channels_last": (_channels_last, (1, 3, 24, 24)),
+    "without_weights": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten()), ()),
+    "one_weight": (lambda: nn.PReLU(), ()),
+    "empty_weight": (lambda: nn.Sequential(nn.Linear(_WIDTH, 0), nn.Linear(0, 4)), ()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("kind", _PLAIN)
+def test_kinds_of_networks(kind: str, check_bits: CheckBits) -> None:
+    build, shape = _PLAIN[kind]
+    stats = check_bits(_seeded(build), *_calls(*shape))
+    assert stats.faults == 0
+    assert stats.inferences == 6
+
+
+_TORCHVISION = {
+    "squeezenet1_1": (1, 3, 96, 96),
+    "shufflenet_v2_x0_5": (1, 3, 96, 96),
+    "mobilenet_v3_small": (1, 3, 96, 96),
+    "resnet18": (1, 3, 96, 96),
+    "mnasnet0_5": (1, 3, 96, 96),
+}
+
+
+@pytest.mark.parametrize("name", _TORCHVISION)
+def test_small_networks_of_torchvision(name: str, check_bits: CheckBits) -> None:
+    network = _seeded(lambda: models.get_model(name, weights=None))
+    stats = check_bits(network, *_calls(*_TORCHVISION[name]))
+    assert stats.faults == 0
+    assert stats.streamed_bytes > 0
+
+
+def test_tied_weights_are_stored_once(check_bits: CheckBits) -> None:
+    network = _seeded(_Tied)
+    tokens = [(torch.randint(0, _WIDTH * 4, (2, 9)),) for _ in range(2)]
+    unique = sum(weight.numel() * 4 for weight in network.parameters())
+    stats = check_bits(network, *tokens)
+    assert stats.faults == 0
+    assert stats.weight_bytes < unique * 1.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_element_types(dtype: torch.dtype, check_bits: CheckBits) -> None:
+    network = _seeded(_chain).to(dtype)
+    calls = [(inputs[0].to(dtype),) for inputs in _calls()]
+    assert check_bits(network, *calls).faults == 0
+
+
+def test_multihead_attention_with_its_fast_path(check_bits: CheckBits) -> None:
+    network = _seeded(lambda: nn.MultiheadAttention(64, 4, batch_first=True))
+    x = _rows(1, 2, 10, 64)
+    assert check_bits(network, (x, x, x), need_weights=False).faults == 0
+
+
+def test_attention_over_other_widths(check_bits: CheckBits) -> None:
+    network = _seeded(lambda: nn.MultiheadAttention(64, 4, kdim=32, vdim=48, add_bias_kv=True))
+    inputs = (_rows(1, 10, 2, 64), _rows(2, 12, 2, 32), _rows(3, 12, 2, 48))
+    assert check_bits(network, inputs).faults == 0
+
+
+def test_a_whole_transformer(check_bits: CheckBits) -> None:
+    network = _seeded(lambda: nn.Transformer(64, 4, 2, 2, 128, batch_first=True))
+    assert check_bits(network, (_rows(1, 2, 9, 64), _rows(2, 2, 7, 64))).faults == 0
+
+
+def test_nested_inputs_and_outputs(check_bits: CheckBits) -> None:
+    batch = {"left": _rows(1, 2, _WIDTH), "parts": [_rows(2, 2, _WIDTH), _rows(3, 2, _WIDTH)]}
+    pair = Pair(_rows(4, 2, _WIDTH), _rows(5, 2, _WIDTH))
+    stats = check_bits(_seeded(_Nested), (batch, pair), gain=0.5)
+    assert stats.faults == 0
+
+
+def test_inputs_that_are_not_contiguous(check_bits: CheckBits) -> None:
+    calls = [(_rows(seed, _WIDTH, 2).t(),) for seed in (1, 2)]
+    assert check_bits(_seeded(_chain), *calls).faults == 0
+
+
+@dataclass
+class _Answer:
+    """An output that torch's pytree does not know."""
+
+    scores: torch.Tensor
+    weight: torch.Tensor
+
+
+class _GivesAnswer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(4)
+
+    def forward(self, x: torch.Tensor) -> _Answer:
+        return _Answer(self.body(x), self.body[0][0].weight)
+
+
+def test_weights_inside_of_an_unknown_output_keep_their_values(cache_dir: Path) -> None:
+    network = _seeded(_GivesAnswer)
+    (x,) = _calls()[0]
+    with torch.inference_mode():
+        expected = network(x)
+        weight = expected.weight.detach().clone()
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (x,))
+        runtime.set_budget(model.plan.fixed_bytes + 2 * _WIDTH * _WIDTH * 4 + 8192)
+        answers = [model(x) for _ in range(3)]
+        assert all(torch.equal(answer.scores, expected.scores) for answer in answers)
+        assert all(torch.equal(answer.weight, weight) for answer in answers)
+
+
+class _Branches(nn.Module):
+    """Which half runs, and in which order, is in the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(_WIDTH, _WIDTH)
+        self.left = _chain(3)
+        self.right = _chain(3)
+        self.tail = nn.Linear(_WIDTH, _WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        if float(x.flatten()[0]) > 0:
+            x = self.left(x)
+        else:
+            x = self.left[1](self.right(x))
+        return self.tail(x)
+
+
+def _signed(network: nn.Module, sign: int) -> torch.Tensor:
+    for seed in range(100):
+        x = _rows(seed, 2, _WIDTH)
+        with torch.inference_mode():
+            value = float(network.stem(x).flatten()[0])
+        if value * sign > 0:
+            return x
+    raise AssertionError("no such input")
+
+
+def test_a_branch_that_was_not_traced_is_a_fault_and_exact(cache_dir: Path) -> None:
+    network = _seeded(_Branches)
+    usual, other = _signed(network, 1), _signed(network, -1)
+    with torch.inference_mode():
+        expected, expected_other = network(usual), network(other)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (usual,))
+        stats = model.stats()
+        runtime.set_budget(model.plan.fixed_bytes + int(stats.weight_bytes * 0.6))
+        assert torch.equal(model(usual), expected)
+        assert model.stats().faults == 0
+        assert torch.equal(model(other), expected_other)
+        faults = model.stats().faults
+        assert faults > 0
+        for _ in range(2):
+            assert torch.equal(model(usual), expected)
+        assert model.stats().faults == faults
+        assert torch.equal(model(other), expected_other)
+        assert model.stats().faults > faults
+        assert runtime.report().peak_bytes <= runtime.report().budget_bytes
+
+
+class _Exits(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(6)
+
+    def forward(self, x: torch.Tensor, layers: int = 6) -> torch.Tensor:
+        for number in range(layers):
+            x = self.body[number](x)
+        return x
+
+
+def test_an_early_exit_is_no_fault_and_the_next_call_is_whole(cache_dir: Path) -> None:
+    network = _seeded(_Exits)
+    (x,) = _calls()[0]
+    with torch.inference_mode():
+        expected = {layers: network(x, layers) for layers in (0, 2, 6)}
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (x,))
+        runtime.set_budget(model.plan.fixed_bytes + int(model.stats().weight_bytes * 0.5))
+        for layers in (6, 2, 6, 0, 2, 6, 6):
+            assert torch.equal(model(x, layers), expected[layers])
+        assert model.stats().faults == 0
+
+
+class _Fails(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _chain(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for number, part in enumerate(self.body):
+            if number == 3 and bool(x.isnan().any()):
+                raise ArithmeticError("not a number")
+            x = part(x)
+        return x
+
+
+def test_an_error_inside_of_the_network_reaches_the_caller_and_harms_no_other_call(
+    cache_dir: Path,
+) -> None:
+    network = _seeded(_Fails)
+    (x,) = _calls()[0]
+    with torch.inference_mode():
+        expected = network(x)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (x,))
+        runtime.set_budget(model.plan.fixed_bytes + int(model.stats().weight_bytes * 0.5))
+        for _ in range(3):
+            with pytest.raises(ArithmeticError, match="not a number"):
+                model(torch.full_like(x, torch.nan))
+            assert torch.equal(model(x), expected)
+        with pytest.raises(RuntimeError, match="shape"):
+            model(_rows(1, 2, 3))
+        assert torch.equal(model(x), expected)
+        assert model.stats().inferences == 4
+
+
+def test_a_loaded_network_still_shows_its_real_values(cache_dir: Path) -> None:
+    network = _seeded(_Tied)
+    tokens = torch.randint(0, _WIDTH * 4, (2, 9))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    named = {name: value.detach().clone() for name, value in network.named_parameters()}
+    with torch.inference_mode():
+        expected = network(tokens)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (tokens,))
+        runtime.set_budget(model.plan.fixed_bytes + int(model.stats().weight_bytes * 0.9))
+        state = network.state_dict()
+        assert list(state) == list(before)
+        assert all(torch.equal(state[name], value) for name, value in before.items())
+        found = dict(network.named_parameters())
+        assert all(torch.equal(found[name], value) for name, value in named.items())
+        twin = copy.deepcopy(network)
+        assert torch.equal(model(tokens), expected)
+    with torch.inference_mode():
+        assert torch.equal(twin(tokens), expected)
+    twin_state = twin.state_dict()
+    assert all(torch.equal(twin_state[name], value) for name, value in before.items())
+
+
+def test_a_copy_of_a_loaded_recurrent_network_runs(cache_dir: Path) -> None:
+    network = _seeded(lambda: nn.LSTM(48, 64, 2))
+    (x,) = _calls(7, 2, 48)[0]
+    with torch.inference_mode():
+        expected, _ = network(x)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        runtime.load("network", network, (x,))
+        twin = copy.deepcopy(network)
+    with torch.inference_mode():
+        assert torch.equal(twin(x)[0], expected)
+
+
+def test_a_weight_of_a_loaded_network_cannot_be_replaced(cache_dir: Path) -> None:
+    network = _seeded(_chain)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        runtime.load("network", network, _calls()[0])
+        with pytest.raises(NetworkError, match="weight"):
+            network[0][0].weight = nn.Parameter(torch.zeros(_WIDTH, _WIDTH))
+
+
+def test_a_network_in_training_mode_is_refused_by_name(cache_dir: Path) -> None:
+    network = _seeded(_chain)
+    network[2].train()
+    with (
+        SwapRuntime("1GiB", cache_dir=cache_dir) as runtime,
+        pytest.raises(NetworkError, match=r"'2' is in training mode.*eval"),
+    ):
+        runtime.load("network", network, _calls()[0])
+
+
+def test_a_scripted_network_is_refused(cache_dir: Path) -> None:
+    (x,) = _calls()[0]
+    with pytest.warns(DeprecationWarning):
+        network = torch.jit.trace(_seeded(_chain), x)
+    with (
+        SwapRuntime("1GiB", cache_dir=cache_dir) as runtime,
+        pytest.raises(NetworkError, match="script"),
+    ):
+        runtime.load("network", network, (x,))
