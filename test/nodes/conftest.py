@@ -27,8 +27,10 @@ from std_msgs.msg import Header
 from swapnet_ros.msg import DetectionArray, SwapStatus
 from swapnet_ros.nodes import diagnostics
 from swapnet_ros.nodes.container import PerceptionHost
+from swapnet_ros.nodes.dds_environment import prefer_shared_memory
 from swapnet_ros.nodes.images import encode_image
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 DOMAIN_ID = 30 + os.getpid() % 60
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -40,12 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def dds_is_up() -> None:
-    """Let Fast DDS open the sockets that it keeps for the life of the process."""
-    context = Context()
-    rclpy.init(context=context, domain_id=DOMAIN_ID)
-    rclpy.create_node("warm_up", context=context).destroy_node()
-    context.try_shutdown()
+def dds_is_up() -> Iterator[None]:
+    """Let images fit into shared memory, and Fast DDS open the sockets that it keeps for good."""
+    variables = dict(os.environ)
+    prefer_shared_memory(ROOT / "config" / "fastdds_shared_memory.xml", variables)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        context = Context()
+        rclpy.init(context=context, domain_id=DOMAIN_ID)
+        rclpy.create_node("warm_up", context=context).destroy_node()
+        context.try_shutdown()
+        yield
 
 
 @pytest.fixture

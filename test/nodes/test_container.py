@@ -131,3 +131,20 @@ def test_a_signal_while_a_network_loads_ends_the_process_cleanly(start_process, 
     errors = started.finish()
     assert started.process.returncode == 0, errors
     assert "Traceback" not in errors
+
+
+def catches(process: subprocess.Popen, number: signal.Signals) -> bool:
+    """Whether the process has a handler for a signal."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.ros
+def test_a_signal_during_the_imports_ends_the_process_cleanly(start_process, wait_until):
+    started = start_process({})
+    wait_until(lambda: catches(started.process, signal.SIGTERM), "a handler for SIGTERM")
+    started.process.send_signal(signal.SIGTERM)
+    errors = started.finish()
+    assert started.process.returncode == 0, errors
+    assert not errors
