@@ -1,0 +1,84 @@
+"""What malloc keeps beside a network's live activations, with glibc's defaults and with ours.
+
+    python benchmarks/malloc.py resnet101 retinanet_resnet50_fpn
+
+Each figure comes from a process of its own: private memory after the weights were built, and its
+growth and page faults over some inferences on a second thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+from typing import Any
+
+_INFERENCES = 5
+
+
+def main() -> None:
+    """Print one line per network and setting."""
+    names = sys.argv[1:] or ["resnet101"]
+    print(
+        f"{'network':28} {'malloc':9} {'peak MiB':>9} {'kept MiB':>9} {'CPU ms':>8} {'faults':>8}"
+    )
+    for name in names:
+        for setting in ("defaults", "ours"):
+            command = [sys.executable, __file__, "--child", setting, name]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            row = json.loads(done.stdout)
+            print(
+                f"{name:28} {setting:9} {row['peak_mib']:9.1f} {row['kept_mib']:9.1f} "
+                f"{row['cpu_ms']:8.1f} {row['faults']:8.0f}"
+            )
+
+
+def _child(setting: str, name: str) -> None:
+    import torch
+    import torchvision
+
+    from swapnet_core import memory
+
+    if setting == "ours":
+        memory.keep_activations_in_heap()
+    is_detection = name in torchvision.models.list_models(torchvision.models.detection)
+    options: dict[str, Any] = {"weights_backbone": None} if is_detection else {}
+    network = torchvision.models.get_model(name, weights=None, **options).eval()
+    image = [torch.rand(3, 480, 640)] if is_detection else torch.rand(1, 3, 224, 224)
+    row: dict[str, float] = {}
+
+    def measure() -> None:
+        with torch.inference_mode():
+            torch.nn.Conv2d(3, 8, 3)(torch.rand(1, 3, 64, 64))
+            gc.collect()
+            memory.return_free_memory()
+            base = memory.anonymous_bytes()
+            peaks, costs, faults = [], [], []
+            for _ in range(_INFERENCES):
+                memory.reset_peak()
+                before = resource.getrusage(resource.RUSAGE_SELF)
+                network(image)
+                after = resource.getrusage(resource.RUSAGE_SELF)
+                peaks.append(memory.peak_anonymous_bytes() - base)
+                costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                faults.append(after.ru_minflt - before.ru_minflt)
+        row["peak_mib"] = max(peaks) / 2**20
+        row["kept_mib"] = (memory.anonymous_bytes() - base) / 2**20
+        row["cpu_ms"] = statistics.median(costs) * 1e3
+        row["faults"] = statistics.median(faults)
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    thread.join()
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        _child(*sys.argv[2:4])
+    else:
+        main()
