@@ -178,6 +178,11 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
         self._call = call
         self._tidy = tidy
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be wrapped by torch: that imports its compiler, 80 MiB that would be measured."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -235,7 +240,10 @@ def _record_pass(call: TracedCall, tidy: Callable[[], None]) -> _Record:
         for weight, tensor in enumerate(call.lender.tensors):
             source.watch(weight, tensor)
     with _NetworkErrors(), _OperatorWatch(source, call, tidy):
-        call.run()
+        output = call.run()
+    for leaf in tree_leaves(output):  # a weight that is an output is read at the end: see Runner
+        if isinstance(leaf, torch.Tensor):
+            source.see_read(leaf)
     return source.record
 
 
