@@ -66,6 +66,7 @@ class SwapRuntime:
         memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self._ledger = MemoryLedger(budget_bytes)
+        self._backend = backend
         self._arena = Arena(backend, self._ledger)
         self._pool = FetchPool()
         self._scheduler = Scheduler()
@@ -164,6 +165,11 @@ class SwapRuntime:
             read_bandwidth_bytes_per_s=bandwidth,
             direct_io=all(model.is_direct for model in models.values()),
         )
+
+    @property
+    def device(self) -> str:
+        """The kind of device that was chosen: `cpu`."""
+        return self._backend.device.type
 
     @property
     def device_profile(self) -> DeviceProfile:

@@ -43,6 +43,15 @@ class SwappedModel:
         self._has_warned = False
 
     @property
+    def priority(self) -> int:
+        """Jobs with a higher one run first; may be set, for jobs submitted from then on."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: int) -> None:
+        self._priority = priority
+
+    @property
     def plan(self) -> SwapPlan:
         """The plan in force.
 

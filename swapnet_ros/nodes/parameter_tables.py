@@ -76,6 +76,7 @@ IMAGE_TASK = (
         default=0,
         minimum=-100,
         maximum=100,
+        is_live=True,
         description="Of the frames of several nodes that wait for the core, those of the highest "
         "priority are next.",
     ),

@@ -91,7 +91,7 @@ class SwapnetNode(Node):
 
     def _publish(self) -> None:
         report = self._runtime.report()
-        message = to_status(report, self._live.values["device"])
+        message = to_status(report, self._runtime.device)
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
         status = diagnostics.core_status(

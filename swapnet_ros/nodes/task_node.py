@@ -167,7 +167,6 @@ class TaskNode(GuardedLifecycleNode):
                 network.example_inputs,
                 weights=network.weights,
                 rate_hz=values["max_rate_hz"] or None,
-                priority=values["priority"],
             )
             undo.callback(model.close)
             results, debug_images = self._open_publishers()
@@ -248,6 +247,7 @@ class TaskNode(GuardedLifecycleNode):
         image = decode_image(frame.message)
         prepared = loaded.task.preprocess(image)
         handed_s = time.monotonic()
+        loaded.model.priority = values["priority"]
         future = loaded.model.submit(
             *prepared.inputs, deadline_s=_time_left_s(values["deadline_s"], frame, handed_s)
         )
