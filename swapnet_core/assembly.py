@@ -156,6 +156,21 @@ class Assembly:
             self._owners.append((module, found))
 
 
+def build_network(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network and put it into eval mode.
+
+    Raises:
+        NetworkError: `build` failed, or made something else.
+    """
+    try:
+        network = build()
+    except Exception as error:
+        raise NetworkError(f"cannot build the network: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"the factory made a {type(network).__name__}, not an nn.Module")
+    return network.eval()
+
+
 def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a network whose parameters have no storage; buffers keep their real values.
 
@@ -175,14 +190,9 @@ def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
 
     handle = register_module_parameter_registration_hook(drop_storage)
     try:
-        network = build()
-    except Exception as error:
-        raise NetworkError(f"cannot build the network: {error}") from error
+        return build_network(build)
     finally:
         handle.remove()
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"the factory made a {type(network).__name__}, not an nn.Module")
-    return network.eval()
 
 
 def _on_meta(tensor: torch.Tensor) -> nn.Parameter:
@@ -198,12 +208,12 @@ def check_names(assembly: Assembly, weights: Mapping[str, torch.Tensor]) -> None
     """
     network = assembly.network
     wanted = {name for w in assembly.weights for name in (w.name, *w.aliases)}
-    first = {w.name for w in assembly.weights}
     buffers = {name for name, _ in network.named_buffers(remove_duplicate=False)}
     counters = {name for name in buffers if name.endswith("num_batches_tracked")}
     there = set(weights)
     persistent = set(network.state_dict(keep_vars=True)) & buffers
-    missing = sorted((first | persistent) - counters - there)
+    absent = {w.name for w in assembly.weights if there.isdisjoint((w.name, *w.aliases))}
+    missing = sorted(absent | (persistent - counters - there))
     unknown = sorted(name for name in there - wanted - buffers if not name.startswith("__pad__"))
     if missing or unknown:
         parts = [
@@ -219,16 +229,31 @@ def load_buffers(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> Non
 
     Raises:
         WeightsMismatchError: a shape differs.
+        NetworkError: a buffer is computed from parameters, and the weights do not hold it.
     """
-    for name, buffer in network.named_buffers():
-        if name not in weights:
-            continue
-        stored = weights[name]
-        if stored.shape != buffer.shape:
-            raise WeightsMismatchError(
-                f"buffer {name!r} is {tuple(stored.shape)} in the weights, "
-                f"{tuple(buffer.shape)} in the network"
-            )
+    for path, module in network.named_modules():
+        for key, buffer in module.named_buffers(recurse=False):
+            name = f"{path}.{key}" if path else key
+            if name in weights:
+                _load_buffer(module, key, buffer, weights[name], name)
+            elif buffer.is_meta:
+                raise NetworkError(
+                    f"buffer {name!r} is computed from parameters while the network is built, "
+                    "and the weights do not hold it; pass the network as a module"
+                )
+
+
+def _load_buffer(
+    module: nn.Module, key: str, buffer: torch.Tensor, stored: torch.Tensor, name: str
+) -> None:
+    if stored.shape != buffer.shape:
+        raise WeightsMismatchError(
+            f"buffer {name!r} is {tuple(stored.shape)} in the weights, "
+            f"{tuple(buffer.shape)} in the network"
+        )
+    if buffer.is_meta:  # it was computed from parameters, which had no storage
+        module.register_buffer(key, stored.detach().to(buffer.dtype, copy=True))
+    else:
         buffer.copy_(stored)
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from swapnet_core import blockfile, memory
-from swapnet_core.assembly import Assembly, build_skeleton, check_names, load_buffers
+from swapnet_core.assembly import Assembly, build_network, build_skeleton, check_names, load_buffers
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import (
     BlockCorruptError,
@@ -89,10 +89,12 @@ class SourceLender:
         """
         spec = self._weights[weight]
         try:
-            tensor = self._source[spec.name].detach().to("cpu")
+            # Files written by safetensors' `save_model` hold one of a tied weight's names.
+            name = next(n for n in (spec.name, *spec.aliases) if n in self._source)
+            tensor = self._source[name].detach().to("cpu")
         except SwapNetError:
             raise
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
+        except (StopIteration, KeyError, OSError, RuntimeError, ValueError) as error:
             raise WeightsMismatchError(f"cannot read {spec.name!r}: {error}") from error
         if tuple(tensor.shape) != spec.shape:
             raise WeightsMismatchError(
@@ -184,7 +186,7 @@ def _open(
             )
         assembly = Assembly(network)
     elif weights is None:
-        assembly = Assembly(_build(network))
+        assembly = Assembly(build_network(network))
     else:
         source = open_weights(weights)
         assembly = Assembly(build_skeleton(network))
@@ -202,13 +204,6 @@ def _open(
             )
     in_memory = InMemoryLender(assembly.tensors)
     return assembly, in_memory, _content(assembly, in_memory)
-
-
-def _build(build: Callable[[], nn.Module]) -> nn.Module:
-    network = build()
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"the factory made a {type(network).__name__}, not an nn.Module")
-    return network.eval()
 
 
 def _reader_of(
