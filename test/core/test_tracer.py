@@ -1,0 +1,146 @@
+"""What one forward teaches: order, layers, what is held and what must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from swapnet_core import SwapRuntime, memory
+from swapnet_core.assembly import Assembly
+from swapnet_core.specs import NO_STEP, NetworkTrace, trace_from_json, trace_to_json
+from swapnet_core.tracer import InMemoryLender, TracedCall, trace
+
+_MIB = 2**20
+
+
+class _Idle:
+    def access(self, weight: int) -> torch.Tensor:
+        raise AssertionError(f"weight {weight} is accessed outside of a trace")
+
+
+def _trace(network: nn.Module, *inputs: torch.Tensor) -> NetworkTrace:
+    base_bytes = memory.anonymous_bytes()
+    assembly = Assembly(network.eval())
+    lender = InMemoryLender(assembly.tensors)
+    assembly.attach(_Idle())
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(*inputs)
+
+    call = TracedCall(
+        run=run,
+        set_source=lambda source: setattr(assembly, "source", source),
+        weights=assembly.weights,
+        lender=lender,
+        buffer_bytes=assembly.buffer_bytes,
+        base_bytes=base_bytes,
+    )
+    try:
+        return trace(call)
+    finally:
+        assembly.detach()
+
+
+class _Net(nn.Module):
+    def __init__(self, forward: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.kept = [self.c.weight]
+        self._forward = forward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._forward(self, x)
+
+
+def _layers(found: NetworkTrace) -> list[str]:
+    return [found.layers[step].name for step in found.steps]
+
+
+def test_steps_follow_execution_and_not_construction() -> None:
+    found = _trace(_Net(lambda n, x: n.a(n.b(n.c(x)))), torch.ones(1, 8))
+    assert _layers(found) == ["c", "b", "a"]
+    assert [layer.name for layer in found.layers] == ["c", "b", "a"]
+    assert not any(layer.is_pinned for layer in found.layers)
+
+
+def test_a_layer_used_twice_has_two_steps_and_one_place() -> None:
+    found = _trace(_Net(lambda n, x: n.a(n.b(n.a(n.c(x))))), torch.ones(1, 8))
+    assert _layers(found) == ["c", "a", "b", "a"]
+    assert len(found.layers) == 3
+
+
+def test_weights_held_across_others_become_one_layer() -> None:
+    def forward(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        first = network.a.weight
+        return network.b(x) @ first
+
+    found = _trace(_Net(forward), torch.ones(1, 8))
+    together = next(layer for layer in found.layers if len(layer.weights) == 4)
+    names = {found.weights[weight].name for weight in together.weights}
+    assert names == {"a.weight", "a.bias", "b.weight", "b.bias"}
+
+
+def test_a_weight_read_without_being_asked_for_is_pinned() -> None:
+    found = _trace(_Net(lambda n, x: n.b(n.a(x)) @ n.kept[0]), torch.ones(1, 8))
+    pinned = [layer for layer in found.layers if layer.is_pinned]
+    assert [found.weights[w].name for layer in pinned for w in layer.weights] == ["c.weight"]
+
+
+def test_unused_layers_come_last_and_have_no_step() -> None:
+    found = _trace(_Net(lambda n, x: n.b(x)), torch.ones(1, 8))
+    assert _layers(found) == ["b"]
+    assert [layer.name for layer in found.layers] == ["b", "a", "c"]
+
+
+def test_the_trace_tells_a_step_for_every_access() -> None:
+    found = _trace(_Net(lambda n, x: n.a(n.b(n.c(x)))), torch.ones(1, 8))
+    assert len(found.accesses) == len(found.access_steps) == 6
+    for weight, step in zip(found.accesses, found.access_steps, strict=True):
+        assert step != NO_STEP
+        assert weight in found.layers[found.steps[step]].weights
+    assert len(found.step_compute_s) == len(found.steps)
+    assert all(seconds >= 0 for seconds in found.step_compute_s)
+
+
+def test_the_peak_of_activations_is_measured() -> None:
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x * self.gain).repeat(64).sum()
+
+    found = _trace(Wide(), torch.ones(_MIB // 4))
+    assert 64 * _MIB <= found.activation_bytes <= 80 * _MIB
+
+
+def test_a_trace_survives_being_written() -> None:
+    found = _trace(_Net(lambda n, x: n.a(n.b(n.c(x)))), torch.ones(1, 8))
+    assert trace_from_json(trace_to_json(found)) == found
+
+
+def test_a_stored_trace_is_used_again(cache_dir: Path) -> None:
+    forwards: list[int] = []
+
+    class Counted(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            forwards.append(1)
+            return super().forward(x)
+
+    def load(side: int) -> None:
+        torch.manual_seed(0)
+        with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+            runtime.load("network", Counted(64, 64).eval(), (torch.ones(side, 64),))
+
+    load(1)
+    assert forwards
+    forwards.clear()
+    load(1)
+    assert not forwards
+    load(2)  # another size of input has another peak of activations
+    assert forwards
