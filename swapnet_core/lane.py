@@ -24,7 +24,7 @@ from swapnet_core.errors import InvariantError, RuntimeClosedError
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import BlockSpec, SwapPlan
 
-REQUEST_BYTES = 2 * MIB
+REQUEST_BYTES = 4 * MIB
 
 ReadInto = Callable[[memoryview, int], None]
 """Fills a buffer from an offset of the block file."""
