@@ -104,7 +104,8 @@ class SwapRuntime:
 
         Returns:
             A callable that gives what `network` gives under `torch.inference_mode()`, bit for
-            bit on the CPU.
+            bit on the CPU. Weights that are outputs themselves are copied where torch's pytrees
+            reach them (tuples, lists, dicts), not inside objects of other classes.
 
         Raises:
             BudgetTooSmallError: the network does not fit beside those already loaded.
