@@ -127,7 +127,7 @@ class Lane:
         block = self.plan.uses[use]
         with self._server.lock:
             self._released = number
-            self._server.wake()
+            self._look_ahead()
             if self._next_fetch > number and self._is_valid[block]:
                 return 0.0
             begin_s = time.perf_counter()
@@ -143,7 +143,7 @@ class Lane:
         with self._server.lock:
             self._base += len(self.plan.uses)
             self._released = self._base
-            self._server.wake()
+            self._look_ahead()
 
     def abort(self) -> None:
         """End an inference that broke off; the next one starts afresh."""
@@ -212,8 +212,7 @@ class Lane:
         """Hand out the next read, or None while none may start. Needs the lock."""
         if not self.is_open or self._is_frozen or self._error is not None:
             return None
-        while not self._pieces and self._can_fetch():
-            self._start_fetch()
+        self._start_fetches()
         if not self._pieces:
             return None
         self._in_flight += 1
@@ -230,6 +229,17 @@ class Lane:
             self._pieces_left[piece.block] -= 1
             self._is_valid[piece.block] = self._pieces_left[piece.block] == 0
         self._landed.notify_all()
+
+    def _look_ahead(self) -> None:
+        """Wake a reading thread, but only for a read: each wake-up costs compute its core."""
+        if self.is_open and not self._is_frozen and self._error is None and not self._pieces:
+            self._start_fetches()
+            if self._pieces:
+                self._server.wake()
+
+    def _start_fetches(self) -> None:
+        while not self._pieces and self._can_fetch():
+            self._start_fetch()
 
     def _can_fetch(self) -> bool:
         """See [Note: slot reuse]; never more than one inference ahead."""

@@ -60,8 +60,8 @@ def keep_activations_in_heap() -> None:
     """Set malloc up for inferences: one heap, from which activations come without page faults.
 
     With glibc's defaults every thread has a heap of its own, and its limits grow with what is
-    freed: ResNet-101 then holds 36 MiB beside its weights, RetinaNet 430 (`benchmarks/malloc.py`);
-    like this it is 18 and 280, and not slower. Affects the whole process.
+    freed: ResNet-101 then holds 25 MiB beside its weights, RetinaNet 487 (`benchmarks/malloc.py`);
+    like this it is 18 and 285. Affects the whole process.
     """
     _set_malloc(_MMAP_THRESHOLD_BYTES)
 

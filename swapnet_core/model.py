@@ -64,11 +64,6 @@ class LoadedModel:
         """Let go of the network's own weights: from here on the block file has them."""
         self._assembly.forget_tensors()
 
-    def give_weights_back(self) -> None:
-        """Undo `Prepared`: the network is as it was before it was loaded."""
-        self._assembly.detach()
-        self._reader.close()
-
     def adopt(self, plan: SwapPlan) -> None:
         """Allocate a plan's slots, bind the weights to them and read the residents.
 
@@ -133,7 +128,7 @@ class LoadedModel:
         self._counters.add_missed_deadline()
 
     def close(self) -> None:
-        """Give everything back. The network stays without weights."""
+        """Give everything back. The network has its weights again only if they were not taken."""
         self.suspend()
         self._assembly.detach()
         self._reader.close()

@@ -68,12 +68,8 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
             budget_bytes=budget_bytes,
         )
     room_bytes = (budget_bytes - _fixed_bytes(profile)) // PAGE_BYTES * PAGE_BYTES
-    best: _Candidate | None = None
-    for candidate in _candidates(profile, device, room_bytes):
-        if best is None or candidate.rank < best.rank:
-            best = candidate
-    if best is None:  # one slot for one cell always fits
-        raise AssertionError("no candidate plan although the smallest one fits")
+    # Never empty: one slot for one cell fits.
+    best = min(_candidates(profile, device, room_bytes), key=lambda candidate: candidate.rank)
     return best.to_plan(profile, device, budget_bytes)
 
 

@@ -217,14 +217,16 @@ class SwapRuntime:
         if name in self._models:
             raise NetworkError(f"a network named {name!r} is loaded already; close it first")
         prepared = prepare(self._root, network, example, weights)
-        model = LoadedModel(name, prepared, self._pool, self._arena)
         try:
-            # Before the plan is adopted: slots and the network's own weights never coexist.
+            model = LoadedModel(name, prepared, self._pool, self._arena)
+        except BaseException:
+            prepared.assembly.detach()
+            raise
+        try:
             plans = self._plan_all(self._ledger.budget_bytes, {**self._models, name: model})
         except BaseException:
-            model.give_weights_back()
+            model.close()
             raise
-        model.take_weights()
         with self._lock:
             self._models[name] = model
         try:
@@ -232,6 +234,8 @@ class SwapRuntime:
         except BaseException:
             self._unload(model)
             raise
+        # Only now: until here a failure leaves the network as it was.
+        model.take_weights()
         return model
 
     def _unload(self, model: LoadedModel) -> None:

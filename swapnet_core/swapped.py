@@ -66,6 +66,8 @@ class SwappedModel:
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run the network and wait for its output: same structure, same bits as the network's.
 
+        It runs on the inference thread: the caller's `torch.autocast` does not reach it.
+
         Raises:
             RuntimeClosedError: the model is closed.
             StorageError: a block could not be read; the next call tries again.

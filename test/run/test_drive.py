@@ -41,6 +41,8 @@ def start(tmp_path, cache, video, domain_id):
 
     program = Path(get_package_prefix("swapnet_ros"), "lib", "swapnet_ros", "drive")
     started = []
+    # A shell's background job ignores SIGINT, and so would the drive; a terminal's does not.
+    at_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*options):
         drive = subprocess.Popen(
@@ -54,6 +56,7 @@ def start(tmp_path, cache, video, domain_id):
         return drive
 
     yield start
+    signal.signal(signal.SIGINT, at_interrupt)
     for drive in started:
         drive.kill()
         drive.wait()
