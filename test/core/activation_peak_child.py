@@ -1,0 +1,53 @@
+"""Trace a network whose activations are known, in a process without a past; print the peak."""
+
+import torch
+from torch import nn
+
+from swapnet_core import memory
+from swapnet_core.assembly import Assembly
+from swapnet_core.tracer import InMemoryLender, TracedCall, trace
+
+_MIB = 2**20
+
+
+class Wide(nn.Module):
+    """Makes 64 MiB out of 1 MiB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.gain).repeat(64).sum()
+
+
+class Unset:
+    def access(self, weight: int) -> torch.Tensor:
+        raise AssertionError(f"weight {weight} is accessed outside of a trace")
+
+
+def main() -> None:
+    image = torch.ones(_MIB // 4)
+    memory.return_free_memory()
+    base_bytes = memory.anonymous_bytes()
+    network = Wide().eval()
+    assembly = Assembly(network)
+    assembly.attach(Unset())
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(image)
+
+    call = TracedCall(
+        run=run,
+        set_source=lambda source: setattr(assembly, "source", source),
+        weights=assembly.weights,
+        lender=InMemoryLender(assembly.tensors),
+        buffer_bytes=0,
+        base_bytes=base_bytes,
+    )
+    print(trace(call).activation_bytes)
+
+
+if __name__ == "__main__":
+    main()
