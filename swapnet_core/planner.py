@@ -101,6 +101,7 @@ class _Candidate:
     slots: tuple[int, ...]
     uses: tuple[int, ...]
     step_uses: tuple[int, ...]
+    stream_bytes: int
     region_bytes: int
     streamed_bytes: int
     timeline: Timeline
@@ -114,7 +115,7 @@ class _Candidate:
     ) -> SwapPlan:
         blocks = tuple(
             BlockSpec(
-                cells=run.cells,
+                weights=_weights_of(profile, run),
                 file_offset_bytes=run.file_offset_bytes,
                 size_bytes=run.size_bytes,
                 slot_offset_bytes=self.slots[index],
@@ -128,6 +129,7 @@ class _Candidate:
             blocks=blocks,
             uses=self.uses,
             step_uses=self.step_uses,
+            stream_bytes=self.stream_bytes,
             region_bytes=self.region_bytes,
             fixed_bytes=_fixed_bytes(profile),
             streamed_bytes=self.streamed_bytes,
@@ -318,6 +320,7 @@ def _lay_out(
         slots=tuple(slots),
         uses=uses,
         step_uses=step_uses,
+        stream_bytes=ring_bytes,
         region_bytes=end,
         streamed_bytes=streamed_bytes,
         timeline=timeline,
@@ -371,6 +374,12 @@ def _predict(
     ]
     timeline = simulate(streamed, device, head_compute_s=head_s)
     return timeline, sum(use.size_bytes for use in streamed)
+
+
+def _weights_of(profile: NetworkProfile, run: _Run) -> tuple[int, ...]:
+    cells = profile.cells[slice(*run.cells)]
+    layers = profile.trace.layers[cells[0].layers[0] : cells[-1].layers[1]]
+    return tuple(weight for layer in layers for weight in layer.weights)
 
 
 def _size_of(partition: _Partition, runs: frozenset[int]) -> int:

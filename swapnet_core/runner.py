@@ -205,12 +205,10 @@ class Runner:
 
 def _block_of_weights(profile: NetworkProfile, plan: SwapPlan) -> list[int]:
     """Map weights to blocks; -1 for weights that no block holds because nothing uses them."""
-    cell_block = {c: index for index, block in enumerate(plan.blocks) for c in range(*block.cells)}
     blocks = [-1] * len(profile.trace.weights)
-    for number, cell in enumerate(profile.cells):
-        for layer in profile.trace.layers[slice(*cell.layers)]:
-            for weight in layer.weights:
-                blocks[weight] = cell_block.get(number, -1)
+    for index, block in enumerate(plan.blocks):
+        for weight in block.weights:
+            blocks[weight] = index
     return blocks
 
 

@@ -160,22 +160,41 @@ class DeviceProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockSpec:
-    """Consecutive cells that are stored, moved and released together.
+class TileSpec:
+    """A part of one weight: whole slices along its first dimension.
 
     Attributes:
-        cells: half-open range of cell indices.
-        file_offset_bytes: where the block starts in the block file.
-        size_bytes: including padding.
-        slot_offset_bytes: where its slot starts in the network's region.
-        is_resident: stays in its slot from one inference to the next.
+        weight: index of the weight.
+        rows: half-open range of slices.
+        offset_bytes: where the slices start in the block that holds them.
     """
 
-    cells: tuple[int, int]
+    weight: int
+    rows: tuple[int, int]
+    offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSpec:
+    """A stretch of the block file that is moved and released as a whole.
+
+    Attributes:
+        weights: the weights that it holds whole; empty where it holds a tile.
+        file_offset_bytes: where the block starts in the block file; a multiple of `PAGE_BYTES`.
+        size_bytes: a multiple of `PAGE_BYTES`. A block may begin and end inside of a page that
+            another one shares.
+        slot_offset_bytes: where its slot starts: streamed blocks lie in `[0, stream_bytes)` of
+            the plan, residents behind that.
+        is_resident: stays in its slot from one inference to the next.
+        tile: what it holds of a weight that is larger than its room.
+    """
+
+    weights: tuple[int, ...]
     file_offset_bytes: int
     size_bytes: int
     slot_offset_bytes: int
     is_resident: bool
+    tile: TileSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +206,9 @@ class SwapPlan:
         blocks: in file order; every cell that is ever used lies in exactly one.
         uses: the streamed block of every use, in order: also the prefetch order, and cyclic.
         step_uses: for every step of the trace the use that must be current, or `NO_STEP` where
-            the step's block is resident.
+            the step's block is resident. A tiled step has one use per tile, in a row; this is
+            the first.
+        stream_bytes: memory for the slots of streamed blocks.
         region_bytes: memory for all slots.
         fixed_bytes: buffers and activation peak.
         streamed_bytes: read per inference, in the steady state.
@@ -200,6 +221,7 @@ class SwapPlan:
     blocks: tuple[BlockSpec, ...]
     uses: tuple[int, ...]
     step_uses: tuple[int, ...]
+    stream_bytes: int
     region_bytes: int
     fixed_bytes: int
     streamed_bytes: int
@@ -211,6 +233,11 @@ class SwapPlan:
     def peak_bytes(self) -> int:
         """All that the network holds at its peak; at most `budget_bytes`."""
         return self.region_bytes + self.fixed_bytes
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether outputs equal the network's bit for bit; tiles may change the last bits."""
+        return all(block.tile is None for block in self.blocks)
 
     @property
     def resident_bytes(self) -> int:

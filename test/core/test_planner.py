@@ -66,12 +66,12 @@ def test_every_promise_of_a_plan_holds(
 
 def _check_blocks(profile: NetworkProfile, plan: SwapPlan) -> None:
     """Used cells lie in exactly one block, in order, and blocks are runs of the file."""
-    cells = [cell for block in plan.blocks for cell in range(*block.cells)]
+    cells = [cell for block in plan.blocks for cell in block.weights]
     layers = profile.trace.layers
     used = set(profile.trace.steps) | {i for i, layer in enumerate(layers) if layer.is_pinned}
     assert cells == sorted(used)
     for block in plan.blocks:
-        run = profile.cells[slice(*block.cells)]
+        run = [profile.cells[weight] for weight in block.weights]
         assert block.file_offset_bytes == run[0].offset_bytes
         assert block.size_bytes == sum(cell.size_bytes for cell in run)
         if any(layers[layer].is_pinned for cell in run for layer in range(*cell.layers)):
@@ -92,7 +92,7 @@ def _check_slots(plan: SwapPlan) -> None:
 
 def _check_uses(profile: NetworkProfile, plan: SwapPlan) -> None:
     """Every step finds its block: resident, or the use that is current in step order."""
-    cell_block = {c: i for i, block in enumerate(plan.blocks) for c in range(*block.cells)}
+    cell_block = {c: i for i, block in enumerate(plan.blocks) for c in block.weights}
     assert len(plan.step_uses) == len(profile.trace.steps)
     entered = [use for use in plan.step_uses if use != NO_STEP]
     assert sorted(set(entered)) == list(range(len(plan.uses)))
@@ -136,7 +136,7 @@ def _stream_all(
             cursor = 0
         slots.append((cursor, cursor + block.size_bytes))
         cursor += block.size_bytes
-    cell_block = {c: i for i, block in enumerate(plan.blocks) for c in range(*block.cells)}
+    cell_block = {c: i for i, block in enumerate(plan.blocks) for c in block.weights}
     uses: list[int] = []
     compute_s: list[float] = []
     for layer, duration_s in zip(profile.trace.steps, profile.trace.step_compute_s, strict=True):
@@ -193,7 +193,7 @@ def test_a_layer_used_by_every_other_step_stays() -> None:
     steps = [cell for other in range(1, 12) for cell in (0, other)]
     profile = simulated_profile(cell_bytes=[16 * _CELL] * 12, steps=steps)
     plan = make_plan(profile, _SLOW_STORAGE, budget_bytes=64 * _CELL)
-    assert next(block for block in plan.blocks if block.cells[0] == 0).is_resident
+    assert next(block for block in plan.blocks if block.weights[0] == 0).is_resident
 
 
 def test_a_network_without_layers_needs_only_what_is_fixed() -> None:

@@ -54,9 +54,7 @@ class Bench:
         self.plan: SwapPlan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
         self.store = MemoryStore(self.content, delay_s)
         self.region: SimulatedRegion = SimulatedBackend().allocate(self.plan.region_bytes)
-        self._cell_block = {
-            c: i for i, block in enumerate(self.plan.blocks) for c in range(*block.cells)
-        }
+        self._cell_block = {c: i for i, block in enumerate(self.plan.blocks) for c in block.weights}
         self._steps = profile.trace.steps
         self.lane: Lane = pool.open_lane(self.plan, self.region, self.store.read_into)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,7 +113,13 @@ def test_the_trace_tells_a_step_for_every_access() -> None:
 
 def test_the_peak_of_activations_is_measured() -> None:
     # In a process of its own: free holes in this one's heap would count as kept.
-    done = subprocess.run([sys.executable, _PEAK_CHILD], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, _PEAK_CHILD],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert 62 * _MIB <= int(done.stdout) <= 80 * _MIB
 
 
