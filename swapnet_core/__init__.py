@@ -17,12 +17,19 @@ from swapnet_core.errors import (
     SwapNetError,
     WeightsMismatchError,
 )
-from swapnet_core.reports import LatencyStats, ModelStats, RuntimeReport
+from swapnet_core.reports import (
+    Admission,
+    LatencyStats,
+    ModelStats,
+    NetworkLoad,
+    RuntimeReport,
+)
 from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import SwapPlan
 from swapnet_core.swapped import SwappedModel
 
 __all__ = [
+    "Admission",
     "BlockCorruptError",
     "BudgetTooSmallError",
     "DeadlineMissedError",
@@ -30,6 +37,7 @@ __all__ = [
     "LatencyStats",
     "ModelStats",
     "NetworkError",
+    "NetworkLoad",
     "RuntimeClosedError",
     "RuntimeReport",
     "StorageError",

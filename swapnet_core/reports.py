@@ -56,6 +56,50 @@ class ModelStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkLoad:
+    """What one network's rate asks of the device, as shares of its time.
+
+    Attributes:
+        rate_hz: as declared; None: as often as there is time, which is no load.
+        compute_share: part of the time in which it computes.
+        read_share: part of the storage's bandwidth that its blocks take.
+        busy_share: part of the time in which its inferences run, stalls included.
+        reachable_rate_hz: predicted: the declared rate where the set fits. Where it does not, all
+            declared rates times one factor; networks without a rate share what time is left.
+    """
+
+    name: str
+    rate_hz: float | None
+    compute_share: float
+    read_share: float
+    busy_share: float
+    reachable_rate_hz: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether the declared rates of all networks fit the device, with one inference at a time.
+
+    Attributes:
+        fits: none of the three shares is above 1.
+        compute_share: part of the time that compute needs.
+        read_share: part of the storage's bandwidth that reads need.
+        busy_share: part of the time in which an inference runs, stalls included.
+        enough_budget_bytes: the smallest budget found at which the rates fit; None: at none.
+        networks: in the order in which they were loaded.
+        reason: all this in one sentence, and what to do where it does not fit.
+    """
+
+    fits: bool
+    compute_share: float
+    read_share: float
+    busy_share: float
+    enough_budget_bytes: int | None
+    networks: tuple[NetworkLoad, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeReport:
     """A runtime at one moment.
 
@@ -64,6 +108,8 @@ class RuntimeReport:
         peak_bytes: the most it was allowed to hold under the present budget.
         read_bandwidth_bytes_per_s: achieved while reading; 0 before the first read.
         direct_io: whether reads go around the page cache.
+        admission: whether the rates that the networks were loaded with fit; None while there is
+            no network.
     """
 
     budget_bytes: int
@@ -72,6 +118,7 @@ class RuntimeReport:
     models: Mapping[str, ModelStats]
     read_bandwidth_bytes_per_s: float
     direct_io: bool
+    admission: Admission | None = None
 
 
 def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:
