@@ -9,10 +9,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from swapnet_core.backends.base import Region
 from swapnet_core.errors import RuntimeClosedError
-from swapnet_core.lane import Lane, Piece, ReadInto
-from swapnet_core.specs import SwapPlan
+from swapnet_core.lane import Piece
+from swapnet_core.stream import Stream
 
 READING_THREADS = 2
 
@@ -28,16 +27,16 @@ class PoolSnapshot:
 
     bytes_read: int
     reading_s: float
-    lanes: int
+    streams: int
 
 
 class FetchPool:
-    """Reading threads that serve any number of lanes. Any thread."""
+    """Reading threads that serve any number of streams. Any thread."""
 
     def __init__(self, threads: int = READING_THREADS) -> None:
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
-        self._lanes: list[Lane] = []
+        self._streams: list[Stream] = []
         self._is_open = True
         self._in_flight = 0
         self._flight_began_s = 0.0
@@ -50,39 +49,25 @@ class FetchPool:
         for thread in self._threads:
             thread.start()
 
-    def open_lane(self, plan: SwapPlan, region: Region, read_into: ReadInto) -> Lane:
-        """Start serving a plan; its residents are in place when this returns.
+    def open_stream(self, size_bytes: int) -> Stream:
+        """Start serving a streaming region of some size.
 
         Raises:
-            StorageError: a resident block cannot be read; the lane is closed again.
             RuntimeClosedError: the pool is closed.
         """
-        lane = Lane(self, plan, region, read_into)
+        stream = Stream(self, size_bytes)
         with self.lock:
             if not self._is_open:
                 raise RuntimeClosedError("the runtime is closed")
-            self._lanes.append(lane)
-            self._work.notify_all()
-        try:
-            lane.wait_for_residents()
-        except BaseException:
-            self.close_lane(lane)
-            raise
-        return lane
+            self._streams.append(stream)
+        return stream
 
-    def close_lane(self, lane: Lane) -> None:
-        """Stop serving a lane; its region is not written to any more when this returns."""
+    def close_stream(self, stream: Stream) -> None:
+        """Stop serving a stream, whose lanes are closed. Idempotent."""
         with self.lock:
-            lane.shut()
-            if lane in self._lanes:
-                self._lanes.remove(lane)
-            lane.wait_until_quiet()
-
-    def put_first(self, lane: Lane) -> None:
-        """Serve this lane before the others: its network is running. Needs the lock."""
-        if self._lanes and self._lanes[0] is not lane and lane in self._lanes:
-            self._lanes.remove(lane)
-            self._lanes.insert(0, lane)
+            stream.shut()
+            if stream in self._streams:
+                self._streams.remove(stream)
 
     def wake(self) -> None:
         """Look for work again. Needs the lock."""
@@ -93,8 +78,8 @@ class FetchPool:
         with self.lock:
             self._is_open = False
             self._work.notify_all()
-            for lane in self._lanes:
-                lane.shut()  # or who waits for a block would wait for ever
+            for stream in self._streams:
+                stream.shut()  # or who waits for a block would wait for ever
         for thread in self._threads:
             thread.join()
 
@@ -102,30 +87,34 @@ class FetchPool:
         """Return the totals of this moment."""
         with self.lock:
             return PoolSnapshot(
-                bytes_read=self._bytes_read, reading_s=self._reading_s, lanes=len(self._lanes)
+                bytes_read=self._bytes_read,
+                reading_s=self._reading_s,
+                streams=len(self._streams),
             )
 
     def _serve(self) -> None:
         while True:
             with self.lock:
-                piece = self._next_piece()
-                while piece is None and self._is_open:
+                found = self._next_piece()
+                while found is None and self._is_open:
                     self._work.wait()
-                    piece = self._next_piece()
-                if piece is None or not self._is_open:
+                    found = self._next_piece()
+                if found is None or not self._is_open:
                     return
+                stream, piece = found
                 self._take_off()
-                if piece.lane.has_more():
+                if stream.has_more():
                     self._work.notify()
             error = piece.read()
             with self.lock:
-                self._land(piece, error)
+                self._land(stream, piece, error)
+            del stream, piece, found, error  # keep nothing alive while waiting
 
-    def _next_piece(self) -> Piece | None:
-        for lane in self._lanes:
-            piece = lane.next_piece()
+    def _next_piece(self) -> tuple[Stream, Piece] | None:
+        for stream in self._streams:
+            piece = stream.next_piece()
             if piece is not None:
-                return piece
+                return stream, piece
         return None
 
     def _take_off(self) -> None:
@@ -133,13 +122,13 @@ class FetchPool:
             self._flight_began_s = time.monotonic()
         self._in_flight += 1
 
-    def _land(self, piece: Piece, error: BaseException | None) -> None:
+    def _land(self, stream: Stream, piece: Piece, error: BaseException | None) -> None:
         self._in_flight -= 1
         if self._in_flight == 0:
             self._reading_s += time.monotonic() - self._flight_began_s
         if error is None:
             self._bytes_read += piece.size_bytes
-        piece.lane.land(piece, error)
+        stream.land(piece, error)
 
     def __repr__(self) -> str:
-        return f"<FetchPool {len(self._threads)} threads, {len(self._lanes)} lanes>"
+        return f"<FetchPool {len(self._threads)} threads, {len(self._streams)} streams>"

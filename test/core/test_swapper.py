@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from swapnet_core.errors import RuntimeClosedError, StorageError
 from swapnet_core.lane import REQUEST_BYTES, Lane
 from swapnet_core.planner import make_plan, smallest_budget_bytes
+from swapnet_core.regions import JoinedRegion
 from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
+from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
@@ -48,15 +50,20 @@ class Bench:
         profile: NetworkProfile,
         budget_bytes: int,
         delay_s: Callable[[], float] | None = None,
+        stream: Stream | None = None,
+        streaming: SimulatedRegion | None = None,
     ) -> None:
         self.pool = pool
         self.content = stored_pattern(profile)
         self.plan: SwapPlan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
         self.store = MemoryStore(self.content, delay_s)
-        self.region: SimulatedRegion = SimulatedBackend().allocate(self.plan.region_bytes)
+        self.stream = stream or pool.open_stream(self.plan.stream_bytes)
+        self.streaming = streaming or SimulatedBackend().allocate(self.plan.stream_bytes)
+        self.resident = SimulatedBackend().allocate(self.plan.region_bytes - self.plan.stream_bytes)
+        self.region = JoinedRegion(self.plan, self.streaming, self.resident)
         self._cell_block = {c: i for i, block in enumerate(self.plan.blocks) for c in block.weights}
         self._steps = profile.trace.steps
-        self.lane: Lane = pool.open_lane(self.plan, self.region, self.store.read_into)
+        self.lane: Lane = self.stream.open_lane(self.plan, self.region, self.store.read_into)
 
     def run(self, stop_after: int | None = None) -> None:
         """One inference; `stop_after` breaks it off after so many steps."""
@@ -75,13 +82,16 @@ class Bench:
 
     def _check(self, block_index: int) -> None:
         block = self.plan.blocks[block_index]
-        with self.region.computing(block.slot_offset_bytes, block.size_bytes) as data:
+        border = self.plan.stream_bytes
+        part = self.resident if block.is_resident else self.streaming
+        begin = block.slot_offset_bytes - border * block.is_resident
+        with part.computing(begin, block.size_bytes) as data:
             begin = block.file_offset_bytes
             assert data == self.content[begin : begin + block.size_bytes]
 
     def close(self) -> None:
-        self.pool.close_lane(self.lane)
-        self.region.free()
+        self.stream.close_lane(self.lane)
+        self.pool.close_stream(self.stream)
 
 
 def _streaming_profile(cells: int = 12, cell_bytes: int = 256 * 1024) -> NetworkProfile:
@@ -119,19 +129,94 @@ def test_every_use_finds_its_bytes_under_random_delays_and_aborts(
         bench.close()
 
 
-def test_several_lanes_share_the_pool_without_disturbing_each_other(pool: FetchPool) -> None:
-    dice = random.Random(1)
-    benches = [
-        Bench(pool, _streaming_profile(cells), 3 * 256 * 1024, lambda: dice.choice((0.0, 0.001)))
-        for cells in (5, 12, 9)
-    ]
+class Fleet:
+    """Several networks that use one streaming region in turn."""
+
+    def __init__(self, pool: FetchPool, delay_s: Callable[[], float], sizes: list[int]) -> None:
+        budget = 3 * 256 * 1024
+        profiles = [_streaming_profile(cells) for cells in sizes]
+        plans = [make_plan(p, SIMULATED_DEVICE, budget_bytes=budget) for p in profiles]
+        largest = max(plan.stream_bytes for plan in plans)
+        stream, region = pool.open_stream(largest), SimulatedBackend().allocate(largest)
+        self.stream = stream
+        self.benches = [Bench(pool, p, budget, delay_s, stream, region) for p in profiles]
+
+    def expect(self, numbers: list[int]) -> None:
+        self.stream.expect([self.benches[number].lane for number in numbers])
+
+    def close(self) -> None:
+        for bench in self.benches:
+            self.stream.close_lane(bench.lane)
+        self.benches[0].pool.close_stream(self.stream)
+
+
+_turns = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.lists(st.integers(0, 2), max_size=4),
+        st.none() | st.integers(0, 6),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(_turns, st.integers(0, 2**16))
+def test_networks_share_a_stream_whatever_was_expected(
+    pool: FetchPool, turns: list[tuple[int, list[int], int | None]], seed: int
+) -> None:
+    dice = random.Random(seed)
+    fleet = Fleet(pool, lambda: dice.choice((0.0, 0.0, 0.0005)), [5, 12, 9])
+    try:
+        for number, expected, stop_after in turns:
+            fleet.benches[number].run(stop_after)
+            fleet.expect(expected)
+    finally:
+        fleet.close()
+    assert pool.snapshot().streams == 0
+
+
+def test_the_head_of_the_expected_network_is_fetched_while_the_present_one_ends(
+    pool: FetchPool,
+) -> None:
+    fleet = Fleet(pool, lambda: 0.0, [5, 12])
+    first, second = fleet.benches
+    for _ in range(2):
+        first.run()
+    residents = second.lane.bytes_read
+    fleet.expect([1])
+    _wait_until(lambda: second.lane.bytes_read > residents)
+    before = second.lane.bytes_read
+    second.store.hold_reads()  # what was fetched ahead is used without another read
+    second.lane.begin()
+    assert second.lane.enter(0) == 0.0
+    assert second.lane.bytes_read == before
+    second.store.release_reads()
+    second.lane.abort()
+    fleet.close()
+
+
+def test_an_error_in_the_head_of_another_network_does_not_touch_the_present_one(
+    pool: FetchPool,
+) -> None:
+    fleet = Fleet(pool, lambda: 0.0, [5, 12])
+    first, second = fleet.benches
+    second.store.break_page(second.plan.blocks[second.plan.uses[0]].file_offset_bytes)
     for _ in range(3):
-        for bench in benches:
-            bench.run()
-    for bench in benches:
-        bench.close()
-    assert pool.snapshot().lanes == 0
-    assert pool.snapshot().bytes_read == sum(bench.lane.bytes_read for bench in benches)
+        first.lane.begin()
+        fleet.expect([1, 0])
+        first.lane.finish()
+        first.run()
+    with pytest.raises(StorageError, match="broken"):
+        second.run()
+    second.lane.abort()
+    second.store.mend()
+    first.run()
+    second.run()
+    fleet.close()
 
 
 def test_the_steady_state_reads_what_the_plan_says(pool: FetchPool) -> None:
@@ -206,9 +291,10 @@ def test_residents_that_cannot_be_read_leave_no_lane(pool: FetchPool) -> None:
     store = MemoryStore(stored_pattern(profile))
     store.break_page(plan.blocks[1].file_offset_bytes)
     region = SimulatedBackend().allocate(plan.region_bytes)
+    stream = pool.open_stream(plan.stream_bytes)
     with pytest.raises(StorageError, match="broken"):
-        pool.open_lane(plan, region, store.read_into)
-    assert pool.snapshot().lanes == 0
+        stream.open_lane(plan, region, store.read_into)
+    assert "0 lanes" in repr(stream)
 
 
 def test_a_truncated_store_is_an_error_not_a_hang(pool: FetchPool) -> None:
@@ -217,7 +303,7 @@ def test_a_truncated_store_is_an_error_not_a_hang(pool: FetchPool) -> None:
     store = MemoryStore(stored_pattern(profile)[: -8 * _PAGE])
     region = SimulatedBackend().allocate(plan.region_bytes)
     with pytest.raises(ValueError, match="assignment"):
-        pool.open_lane(plan, region, store.read_into)
+        pool.open_stream(plan.stream_bytes).open_lane(plan, region, store.read_into)
 
 
 def test_freeze_gives_up_all_streamed_slots_but_the_one_in_use(pool: FetchPool) -> None:
@@ -256,7 +342,7 @@ def test_closing_a_lane_wakes_the_inference_that_waits_in_it(pool: FetchPool) ->
 
     thread = threading.Thread(target=infer)
     thread.start()
-    closing = threading.Thread(target=pool.close_lane, args=(bench.lane,))
+    closing = threading.Thread(target=bench.stream.close_lane, args=(bench.lane,))
     closing.start()
     thread.join(10)
     assert not thread.is_alive()
@@ -264,18 +350,18 @@ def test_closing_a_lane_wakes_the_inference_that_waits_in_it(pool: FetchPool) ->
     bench.store.release_reads()
     closing.join(10)
     assert not closing.is_alive()
-    assert pool.snapshot().lanes == 0
+    assert "0 lanes" in repr(bench.stream)
 
 
 def test_a_closed_lane_writes_nothing_more(pool: FetchPool) -> None:
     bench = Bench(pool, _streaming_profile(), 3 * 256 * 1024, lambda: 0.001)
     bench.run()
-    pool.close_lane(bench.lane)
+    bench.stream.close_lane(bench.lane)
     reads = len(bench.store.reads)
-    bench.region.discard(0, bench.region.size_bytes)
+    bench.streaming.discard(0, bench.streaming.size_bytes)
     threading.Event().wait(0.02)
     assert len(bench.store.reads) == reads
-    with bench.region.computing(0, bench.region.size_bytes) as data:
+    with bench.streaming.computing(0, bench.streaming.size_bytes) as data:
         assert not any(data)
     with pytest.raises(RuntimeClosedError):
         bench.lane.begin()
@@ -289,7 +375,9 @@ def test_a_closed_pool_takes_no_lanes() -> None:
     plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=2 * 256 * 1024)
     region = SimulatedBackend().allocate(plan.region_bytes)
     with pytest.raises(RuntimeClosedError):
-        pool.open_lane(plan, region, MemoryStore(stored_pattern(profile)).read_into)
+        pool.open_stream(plan.stream_bytes).open_lane(
+            plan, region, MemoryStore(stored_pattern(profile)).read_into
+        )
 
 
 def test_closing_the_pool_wakes_who_waits() -> None:

@@ -1,0 +1,56 @@
+"""A plan's slots as one stretch: the streaming region, which it shares, and its own residents."""
+
+from __future__ import annotations
+
+import torch
+
+from swapnet_core.backends.base import Region
+from swapnet_core.specs import SwapPlan, WeightSpec
+
+
+class JoinedRegion:
+    """Looks like one region: `[0, stream_bytes)` is the stream's, the rest the residents'.
+
+    It owns neither: `free` is for those who allocated them. Any thread.
+    """
+
+    def __init__(self, plan: SwapPlan, stream: Region, residents: Region) -> None:
+        self._border_bytes = plan.stream_bytes
+        self._size_bytes = plan.region_bytes
+        self._stream = stream
+        self._residents = residents
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of both parts."""
+        return self._size_bytes
+
+    def host_view(self, offset_bytes: int, size_bytes: int) -> memoryview:
+        """Return the writable bytes into which a read may go."""
+        part, offset = self._find(offset_bytes)
+        return part.host_view(offset, size_bytes)
+
+    def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
+        """Return a tensor over the region's bytes, without copying them."""
+        part, offset = self._find(offset_bytes)
+        return part.weight_view(offset, weight)
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Tell whether a tensor's storage is in one of the parts."""
+        return self._stream.holds(tensor) or self._residents.holds(tensor)
+
+    def discard(self, offset_bytes: int, size_bytes: int) -> None:
+        """Give pages back to the system; they come back as zeros when touched."""
+        part, offset = self._find(offset_bytes)
+        part.discard(offset, size_bytes)
+
+    def free(self) -> None:
+        """Do nothing: the parts belong to others."""
+
+    def _find(self, offset_bytes: int) -> tuple[Region, int]:
+        if offset_bytes < self._border_bytes:
+            return self._stream, offset_bytes
+        return self._residents, offset_bytes - self._border_bytes
+
+    def __repr__(self) -> str:
+        return f"<JoinedRegion {self._stream!r} {self._residents!r}>"

@@ -1,0 +1,361 @@
+"""The order in which blocks are fetched: for the present inference and for those expected next.
+
+[Note: slot reuse]
+Every streamed block has one fixed slot in the streaming region, which all networks use in turn,
+and slots overlap. The present inference and those expected after it are one sequence of uses,
+numbered without gaps. Fetches are started in that order. The fetch of a use may start when no
+block whose slot overlaps is still wanted: every use of it that was fetched for has been released,
+and none of its reads is under way. A use is released when the next one is entered: on the CPU the
+layer has returned by then. Bytes that nobody has overwritten are not read again. So a fetch never
+writes where compute reads, and no fetch waits for a release that waits for the fetch: the oldest
+unreleased use is always either in its slot or next to be fetched.
+
+[Note: expectations]
+What comes after the present inference is a guess. Where another network is begun than was
+expected, the numbers given to the expected one are taken back: its blocks lie there unwanted,
+and are overwritten, or used if its turn comes before that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from swapnet_core.backends.base import Region
+from swapnet_core.errors import InvariantError, RuntimeClosedError
+from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, cut
+from swapnet_core.specs import SwapPlan
+
+_MOST_EXPECTED = 3
+
+
+class Server(Protocol):
+    """Who reads the pieces. `lock` guards all state of its streams; `wake` needs it."""
+
+    lock: threading.Lock
+
+    def wake(self) -> None:
+        """Look for work again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One inference in the sequence: its uses have the numbers from `base` on."""
+
+    lane: Lane
+    base: int
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.lane.plan.uses)
+
+
+class Stream:
+    """One streaming region and the networks that use it in turn. Any thread.
+
+    Lanes are begun and finished by one thread, one at a time.
+    """
+
+    def __init__(self, server: Server, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self._server = server
+        self._landed = threading.Condition(server.lock)
+        self._lanes: list[Lane] = []
+        self._occupants: list[Occupant] = []
+        self._pieces: deque[Piece] = deque()
+        self._in_flight = 0
+        self._runs: list[_Run] = []
+        self._next_fetch = 0
+        self._released = 0
+        self._is_frozen = False
+        self._is_open = True
+
+    def open_lane(self, plan: SwapPlan, region: Region, read_into: ReadInto) -> Lane:
+        """Take a network up; its residents are in place when this returns.
+
+        Args:
+            plan: its slots for streamed blocks lie within this stream.
+            region: of all the plan's slots.
+            read_into: of the network's block file.
+
+        Raises:
+            StorageError: a resident block cannot be read; the lane is closed again.
+            RuntimeClosedError: the stream is closed.
+        """
+        lane = Lane(self, plan, region, read_into)
+        with self._server.lock:
+            if not self._is_open:
+                raise RuntimeClosedError("the runtime is closed")
+            self._lanes.append(lane)
+            for index, block in enumerate(plan.blocks):
+                if block.is_resident:
+                    self._place(lane, index)
+            self._server.wake()
+        try:
+            self._wait_for_residents(lane)
+        except BaseException:
+            self.close_lane(lane)
+            raise
+        return lane
+
+    def close_lane(self, lane: Lane) -> None:
+        """Let a network go; its region is not written to any more when this returns."""
+        with self._server.lock:
+            lane.is_open = False
+            self._landed.notify_all()
+            self._drop_pieces(lane)
+            while any(occupant.pending for occupant in lane.held.values()):
+                self._landed.wait()
+            self._occupants = [o for o in self._occupants if o.lane is not lane]
+            lane.held.clear()
+            if lane in self._lanes:
+                self._lanes.remove(lane)
+            if any(run.lane is lane for run in self._runs):
+                self._start_over([])
+
+    def shut(self) -> None:
+        """Hand out no more reads, and wake whoever waits for one. Needs the lock."""
+        self._is_open = False
+        for lane in self._lanes:
+            lane.is_open = False
+        self._landed.notify_all()
+
+    def expect(self, lanes: Sequence[Lane]) -> None:
+        """Say which networks will probably run after the present inference, in order.
+
+        Without being told, the stream expects the present network again.
+        """
+        with self._server.lock:
+            if self._runs:
+                self._set_expected([lane for lane in lanes if lane.is_open])
+                self._look_ahead()
+
+    def begin(self, lane: Lane) -> None:
+        """See `Lane.begin`."""
+        with self._server.lock:
+            self._require_open(lane)
+            is_expected = len(self._runs) > 1 and self._runs[1].lane is lane
+            if is_expected and lane.error is None and not self._is_frozen:
+                del self._runs[0]
+                self._released = self._runs[0].base
+                # The one before may never have run: it was aborted and begun afresh.
+                self._next_fetch = max(self._next_fetch, self._released)
+            else:
+                lane.error = None
+                self._start_over([lane])
+            self._set_expected([run.lane for run in self._runs[1:]])
+            self._look_ahead()
+
+    def enter(self, lane: Lane, use: int) -> float:
+        """See `Lane.enter`."""
+        with self._server.lock:
+            self._require_open(lane)
+            number = self._runs[0].base + use
+            self._released = number
+            self._look_ahead()
+            occupant = lane.held.get(lane.plan.uses[use])
+            if occupant is not None and occupant.is_whole and self._next_fetch > number:
+                return 0.0
+            begin_s = time.perf_counter()
+            self._wait_for_use(lane, use, number)
+            return time.perf_counter() - begin_s
+
+    def finish(self, lane: Lane) -> None:
+        """See `Lane.finish`."""
+        with self._server.lock:
+            if self._runs and self._runs[0].lane is lane:
+                self._released = self._runs[0].end
+                self._look_ahead()
+
+    def abort(self, lane: Lane) -> None:
+        """See `Lane.abort`."""
+        with self._server.lock:
+            lane.error = None
+            if lane.is_open:
+                self._start_over([lane])
+                self._look_ahead()
+
+    def freeze(self, lane: Lane, held_use: int) -> list[tuple[int, int]]:
+        """See `Lane.freeze`."""
+        held = lane.plan.uses[held_use] if held_use >= 0 else -1
+        with self._server.lock:
+            self._is_frozen = True
+            for other in self._lanes:
+                self._drop_pieces(other)
+            while self._in_flight:
+                self._landed.wait()
+            kept = [o for o in self._occupants if o.lane is lane and o.block == held]
+            for occupant in set(self._occupants) - set(kept):
+                occupant.lane.held.pop(occupant.block, None)
+            self._occupants = kept
+        if not kept:
+            return [(0, self.size_bytes)]
+        return [(0, kept[0].begin), (kept[0].end, self.size_bytes)]
+
+    def next_piece(self) -> Piece | None:
+        """Hand out the next read, or None while none may start. Needs the lock."""
+        if not self._is_open:
+            return None
+        self._start_fetches()
+        if not self._pieces:
+            return None
+        self._in_flight += 1
+        return self._pieces.popleft()
+
+    def has_more(self) -> bool:
+        """Tell whether another read may start at once. Needs the lock."""
+        return bool(self._pieces)
+
+    def land(self, piece: Piece, error: BaseException | None) -> None:
+        """Take note of a finished read. Needs the lock."""
+        self._in_flight -= 1
+        occupant, lane = piece.occupant, piece.occupant.lane
+        occupant.pending -= 1
+        if error is None:
+            lane.bytes_read += piece.size_bytes
+        else:
+            lane.error = error
+            occupant.is_broken = True
+            self._drop_pieces(lane)
+        self._forget_if_broken(occupant)
+        self._landed.notify_all()
+
+    # Below: with the lock.
+
+    def _set_expected(self, lanes: Sequence[Lane]) -> None:
+        """Put these behind the present inference, and take back what was given to others."""
+        wanted = list(lanes[:_MOST_EXPECTED]) or [self._runs[0].lane]
+        same = 1
+        while same < len(self._runs) and self._runs[same].lane in wanted[same - 1 : same]:
+            same += 1
+        if len(self._runs) > same:
+            self._take_back(self._runs[same].base)
+            del self._runs[same:]
+        for lane in wanted[same - 1 :]:
+            self._runs.append(_Run(lane, self._runs[-1].end))
+
+    def _take_back(self, base: int) -> None:
+        """Fetches for the uses from `base` on were for nothing; see [Note: expectations]."""
+        self._next_fetch = min(self._next_fetch, base)
+        for occupant in self._occupants:
+            while occupant.is_wanted_from(base):
+                occupant.numbers.pop()
+
+    def _start_over(self, lanes: Sequence[Lane]) -> None:
+        """Forget the order so far; what lies whole in its slot is kept."""
+        base = self._runs[-1].end if self._runs else 0
+        for lane in self._lanes:
+            self._drop_streamed_pieces(lane)
+        for occupant in self._occupants:
+            occupant.numbers.clear()
+        self._runs = [_Run(lane, base) for lane in lanes]
+        self._next_fetch = self._released = base
+        self._is_frozen = False
+
+    def _look_ahead(self) -> None:
+        """Wake a reading thread, but only for a read: each wake-up costs compute its core."""
+        if self._is_open and not self._pieces:
+            self._start_fetches()
+            if self._pieces:
+                self._server.wake()
+
+    def _start_fetches(self) -> None:
+        while not self._pieces and not self._is_frozen and self._start_fetch():
+            pass
+
+    def _start_fetch(self) -> bool:
+        """Fetch for the next use; False where that has to wait. See [Note: slot reuse]."""
+        number = self._next_fetch
+        run = next((run for run in self._runs if run.base <= number < run.end), None)
+        if run is None or run.lane.error is not None:
+            return False
+        block = run.lane.plan.uses[number - run.base]
+        occupant = run.lane.held.get(block)
+        if occupant is None:
+            if not self._make_room(run.lane, block):
+                return False
+            occupant = self._place(run.lane, block)
+            self._occupants.append(occupant)
+        elif occupant.is_broken:
+            return False  # its other reads are still under way
+        else:
+            self._landed.notify_all()
+        occupant.numbers = [n for n in occupant.numbers if n >= self._released]
+        occupant.numbers.append(number)
+        self._next_fetch = number + 1
+        return True
+
+    def _make_room(self, lane: Lane, block: int) -> bool:
+        """Give up what lies in a block's slot, or return False while it is wanted."""
+        begin = lane.plan.blocks[block].slot_offset_bytes
+        end = begin + lane.plan.blocks[block].size_bytes
+        there = [o for o in self._occupants if o.begin < end and begin < o.end]
+        if any(o.pending or o.is_wanted_from(self._released) for o in there):
+            return False
+        for occupant in there:
+            self._occupants.remove(occupant)
+            del occupant.lane.held[occupant.block]
+        return True
+
+    def _place(self, lane: Lane, block: int) -> Occupant:
+        spec = lane.plan.blocks[block]
+        begin = spec.slot_offset_bytes
+        occupant = Occupant(lane, block, begin, begin + spec.size_bytes)
+        pieces = cut(occupant)
+        occupant.pending = len(pieces)
+        lane.held[block] = occupant
+        self._pieces.extend(pieces)
+        return occupant
+
+    def _drop_streamed_pieces(self, lane: Lane) -> None:
+        self._drop_pieces(lane)
+        if any(
+            not o.is_whole and lane.plan.blocks[o.block].is_resident for o in lane.held.values()
+        ):
+            raise InvariantError("a resident block lost its bytes")
+
+    def _drop_pieces(self, lane: Lane) -> None:
+        """Take back a lane's reads that have not started; what they were part of is broken."""
+        dropped = [piece for piece in self._pieces if piece.occupant.lane is lane]
+        self._pieces = deque(piece for piece in self._pieces if piece.occupant.lane is not lane)
+        for piece in dropped:
+            piece.occupant.pending -= 1
+            piece.occupant.is_broken = True
+            self._forget_if_broken(piece.occupant)
+
+    def _forget_if_broken(self, occupant: Occupant) -> None:
+        if occupant.is_broken and occupant.pending == 0:
+            occupant.lane.held.pop(occupant.block, None)
+            if occupant in self._occupants:
+                self._occupants.remove(occupant)
+
+    def _wait_for_use(self, lane: Lane, use: int, number: int) -> None:
+        while True:
+            self._require_open(lane)
+            occupant = lane.held.get(lane.plan.uses[use])
+            if self._next_fetch > number and occupant is not None and occupant.is_whole:
+                return
+            if lane.error is not None:
+                raise lane.error
+            self._landed.wait()
+
+    def _wait_for_residents(self, lane: Lane) -> None:
+        residents = [i for i, block in enumerate(lane.plan.blocks) if block.is_resident]
+        with self._server.lock:
+            while not all(i in lane.held and lane.held[i].is_whole for i in residents):
+                self._require_open(lane)
+                if lane.error is not None:
+                    raise lane.error
+                self._landed.wait()
+
+    def _require_open(self, lane: Lane) -> None:
+        if not lane.is_open:
+            raise RuntimeClosedError("the network was closed")
+
+    def __repr__(self) -> str:
+        return f"<Stream {len(self._lanes)} lanes, {len(self._occupants)} blocks in place>"
