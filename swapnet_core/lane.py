@@ -19,7 +19,7 @@ ReadInto = Callable[[memoryview, int], None]
 class Streaming(Protocol):
     """What a lane asks of the stream that it belongs to; see `Stream`."""
 
-    def begin(self, lane: Lane) -> None:
+    def begin(self, lane: Lane, first_use: int) -> None:
         """See `Lane.begin`."""
         ...
 
@@ -59,13 +59,16 @@ class Lane:
         self.held: dict[int, Occupant] = {}
         self._stream = stream
 
-    def begin(self) -> None:
+    def begin(self, first_use: int = 0) -> None:
         """Start an inference: its uses are numbered from 0 by `enter`.
+
+        Args:
+            first_use: of those before it, nothing is wanted any more.
 
         Raises:
             RuntimeClosedError: the lane was closed.
         """
-        self._stream.begin(self)
+        self._stream.begin(self, first_use)
 
     def enter(self, use: int) -> float:
         """Release the uses before this one, and wait until its block is in its slot.

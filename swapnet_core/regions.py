@@ -40,9 +40,8 @@ class JoinedRegion:
         return self._stream.holds(tensor) or self._residents.holds(tensor)
 
     def discard(self, offset_bytes: int, size_bytes: int) -> None:
-        """Give pages back to the system; they come back as zeros when touched."""
-        part, offset = self._find(offset_bytes)
-        part.discard(offset, size_bytes)
+        """Give pages of the streaming region back, also such as lie behind the plan's part."""
+        self._stream.discard(offset_bytes, size_bytes)
 
     def free(self) -> None:
         """Do nothing: the parts belong to others."""

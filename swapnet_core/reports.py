@@ -31,6 +31,7 @@ class ModelStats:
         planned_peak_bytes: slots, buffers and activations.
         predicted_latency_s: of one inference, back to back with others of this network.
         bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
+        bytes_read: of these weights, by all networks that share them.
         faults: weights read out of the planned order.
         stall_s: compute waiting for blocks.
         compute_s: inferences without their stalls.
@@ -108,6 +109,8 @@ class RuntimeReport:
         peak_bytes: the most it was allowed to hold under the present budget.
         read_bandwidth_bytes_per_s: achieved while reading; 0 before the first read.
         direct_io: whether reads go around the page cache.
+        comply_s: how long the last `set_budget` took until no more than the new budget was held;
+            None before the first.
         admission: whether the rates that the networks were loaded with fit; None while there is
             no network.
     """
@@ -118,6 +121,7 @@ class RuntimeReport:
     models: Mapping[str, ModelStats]
     read_bandwidth_bytes_per_s: float
     direct_io: bool
+    comply_s: float | None = None
     admission: Admission | None = None
 
 

@@ -6,15 +6,22 @@ was not taken while tracing) ends the plan for this inference: fetching stops, t
 nobody holds are given up, and every further weight that is not in memory comes as a private copy
 from the block file, which lives as long as the network refers to it. Slower, and still exact. The
 next inference starts by the plan again.
+
+[Note: moves]
+At the boundary of two blocks nothing of the old block is in use any more, and what waits for such
+a moment runs there: a new budget may put the weights under another plan. The inference then goes
+on from the same access under the new one. Networks with pinned layers do not take part: they hold
+weights across boundaries.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -23,9 +30,9 @@ from swapnet_core.assembly import Assembly
 from swapnet_core.backends.base import Region
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import BudgetTooSmallError
-from swapnet_core.lane import Lane
+from swapnet_core.holding import Seat
 from swapnet_core.sizes import format_size
-from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
+from swapnet_core.specs import NO_STEP, NetworkProfile, NetworkTrace, SwapPlan
 from swapnet_core.tensors import as_parameter
 
 _PAST_THE_END = -1
@@ -46,6 +53,32 @@ class Inference:
     faults: int
 
 
+class Boundary(Protocol):
+    """What is to happen between two blocks; see [Note: moves]."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether something waits."""
+        ...
+
+    def run_interruptions(self) -> None:
+        """Run it."""
+        ...
+
+
+class Seats(Protocol):
+    """Where a network's weights are at present."""
+
+    @property
+    def profile(self) -> NetworkProfile:
+        """Of the network."""
+        ...
+
+    def seat(self) -> Seat:
+        """Return what to run by."""
+        ...
+
+
 class StoredAccess:
     """Answers accesses outside of inferences with copies from the block file. Any thread."""
 
@@ -64,35 +97,53 @@ class PlannedAccess:
     """
 
     def __init__(
-        self,
-        profile: NetworkProfile,
-        plan: SwapPlan,
-        lane: Lane,
-        region: Region,
-        copies: PrivateCopies,
-        idle: StoredAccess,
+        self, seats: Seats, copies: PrivateCopies, idle: StoredAccess, boundary: Boundary
     ) -> None:
+        """Bind the weights to their present slots.
+
+        Raises:
+            StorageError, RuntimeClosedError: there are none.
+        """
         self.stall_s = 0.0
         self.faults = 0
-        self._plan = plan
-        self._lane = lane
-        self._region = region
+        self._seats = seats
         self._copies = copies
         self._idle = idle
-        self._weights = profile.trace.weights
-        self._blocks = _block_of_weights(profile, plan)
-        self._bound = _bind(profile, plan, self._blocks, region)
+        self._boundary = boundary
+        trace = seats.profile.trace
+        self._weights = trace.weights
+        self._can_move = _find_boundaries(trace)
         # The sentinel makes every access past the end, or after a fault, take the slow way.
-        self._expected = (*profile.trace.accesses, _PAST_THE_END)
-        self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
+        self._expected = (*trace.accesses, _PAST_THE_END)
         self._cursor = 0
         self._use = NO_STEP
         self._free_bytes = 0
         self._is_plan_over = False
         self._thread = 0
+        self._sit(seats.seat())
+
+    def _sit(self, seat: Seat) -> None:
+        """Point every weight at its slot, once for the life of a plan."""
+        profile, plan = self._seats.profile, seat.plan
+        self._seat = seat
+        self._plan, self._lane, self._region = plan, seat.lane, seat.region
+        self._blocks = _block_of_weights(profile, plan)
+        self._bound = _bind(profile, plan, self._blocks, seat.region)
+        self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Tell whether a tensor's bytes are in a slot."""
+        return self._region.holds(tensor)
 
     def start(self) -> None:
-        """Begin an inference on the calling thread."""
+        """Begin an inference on the calling thread.
+
+        Raises:
+            StorageError, RuntimeClosedError: the network has no plan.
+        """
+        seat = self._seats.seat()
+        if seat is not self._seat:
+            self._sit(seat)
         self._lane.begin()
         self._thread = threading.get_ident()
         self._cursor = 0
@@ -118,12 +169,28 @@ class PlannedAccess:
         cursor = self._cursor
         if self._expected[cursor] != weight or self._thread != threading.get_ident():
             return self._access_unplanned(weight)
+        if self._boundary.is_interrupted and self._can_move[cursor]:
+            self._move(cursor)
         use = self._entering[cursor]
         if use != NO_STEP:
             self.stall_s += self._lane.enter(use)
             self._use = use
         self._cursor = cursor + 1
         return self._bound[weight]
+
+    def _move(self, cursor: int) -> None:
+        """Let happen what waits for a boundary; go on from here if there is a new plan."""
+        begin_s = time.perf_counter()
+        self._boundary.run_interruptions()
+        seat = self._seats.seat()
+        if seat is not self._seat:
+            self._sit(seat)
+            use, first = _find_place(self._entering, self._seats.profile, seat.plan, cursor)
+            self._lane.begin(first)
+            self._use = use
+            if use != NO_STEP:
+                self._lane.enter(use)
+        self.stall_s += time.perf_counter() - begin_s
 
     def _access_unplanned(self, weight: int) -> torch.Tensor:
         """See [Note: faults]."""
@@ -159,13 +226,10 @@ class PlannedAccess:
 class Runner:
     """Runs a network by a plan. `run` is for one thread at a time."""
 
-    def __init__(
-        self, assembly: Assembly, access: PlannedAccess, idle: StoredAccess, region: Region
-    ) -> None:
+    def __init__(self, assembly: Assembly, access: PlannedAccess, idle: StoredAccess) -> None:
         self._assembly = assembly
         self._access = access
         self._idle = idle
-        self._region = region
 
     def run(self, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Inference]:
         """Run one inference.
@@ -200,7 +264,7 @@ class Runner:
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy an output that is a weight itself: its slot will be overwritten."""
-        return tensor.clone() if self._region.holds(tensor) else tensor
+        return tensor.clone() if self._access.holds(tensor) else tensor
 
 
 def _block_of_weights(profile: NetworkProfile, plan: SwapPlan) -> list[int]:
@@ -227,6 +291,31 @@ def _bind(
         view = region.weight_view(block.slot_offset_bytes + offset, weight)
         bound.append(as_parameter(view, weight))
     return bound
+
+
+def _find_boundaries(trace: NetworkTrace) -> tuple[bool, ...]:
+    """Mark the accesses that begin a step; see [Note: moves]."""
+    if any(layer.is_pinned for layer in trace.layers):
+        return (False,) * (len(trace.accesses) + 1)
+    steps = (NO_STEP, *trace.access_steps)
+    return (*(one != other for one, other in itertools.pairwise(steps)), False)
+
+
+def _find_place(
+    entering: Sequence[int], profile: NetworkProfile, plan: SwapPlan, cursor: int
+) -> tuple[int, int]:
+    """Find where in a plan an inference goes on.
+
+    Returns:
+        The use that the access at `cursor` needs, or `NO_STEP` where its block is resident; and
+        the first use that is still to come.
+    """
+    step = profile.trace.access_steps[cursor]
+    use = plan.step_uses[step] if step != NO_STEP else NO_STEP
+    if use != NO_STEP:
+        return use, use
+    coming = (later for later in entering[cursor:] if later != NO_STEP)
+    return NO_STEP, next(coming, len(plan.uses))
 
 
 def _find_entries(access_steps: Sequence[int], step_uses: Sequence[int]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,22 +15,18 @@ from swapnet_core.arena import Arena
 from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
-from swapnet_core.errors import (
-    BudgetTooSmallError,
-    InputError,
-    NetworkError,
-    SwapNetError,
-)
+from swapnet_core.dispatch import Dispatcher
+from swapnet_core.errors import InputError, NetworkError
+from swapnet_core.holding import Holding
 from swapnet_core.ledger import Lease, MemoryLedger
-from swapnet_core.loading import Example, prepare
-from swapnet_core.model import LoadedModel, plan_for
-from swapnet_core.planner import smallest_budget_bytes
+from swapnet_core.loading import Example, Prepared, prepare
+from swapnet_core.model import LoadedModel
+from swapnet_core.placement import Placement, Plans
 from swapnet_core.reports import RuntimeReport
-from swapnet_core.scheduler import Scheduler
-from swapnet_core.shares import Claim, split_budget
-from swapnet_core.sizes import format_size, parse_size
+from swapnet_core.shares import SharedNetwork, plan_together
+from swapnet_core.sizes import parse_size
 from swapnet_core.sources import Weights
-from swapnet_core.specs import DeviceProfile, SwapPlan
+from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapped import SwappedModel
 from swapnet_core.swapper import FetchPool
 
@@ -69,9 +66,13 @@ class SwapRuntime:
         self._backend = backend
         self._arena = Arena(backend, self._ledger)
         self._pool = FetchPool()
-        self._scheduler = Scheduler()
+        self._placement = Placement(self._pool, self._arena)
+        self._dispatcher = Dispatcher(self._placement)
+        self._scheduler = self._dispatcher.scheduler
         self._lock = threading.Lock()
         self._models: dict[str, LoadedModel] = {}
+        self._rates_hz: dict[str, float] = {}
+        self._comply_s: float | None = None
         self._fixed: Lease | None = None
         self._device: DeviceProfile | None = None
         self._is_open = True
@@ -97,7 +98,8 @@ class SwapRuntime:
                 is measured with them.
             weights: with a callable: a `.safetensors` or `.pth` file, or a mapping from
                 state-dict names to tensors. The network is then never whole in memory.
-            rate_hz: inferences per second that will be wanted; stated in reports.
+            rate_hz: inferences per second that will be wanted: decides about the share of memory,
+                and what is fetched ahead.
             priority: jobs with a higher one run first.
             deadline_s: default of `submit`.
             example_kwargs: keyword inputs of the example.
@@ -119,14 +121,17 @@ class SwapRuntime:
                 "positional inputs, e.g. (image,)"
             )
         example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
-        model = self._scheduler.run_exclusive(lambda: self._load(name, network, example, weights))
+        model = self._scheduler.run_exclusive(
+            lambda: self._load(name, network, example, weights, rate_hz)
+        )
         return SwappedModel(
             model,
-            self._scheduler,
+            self._dispatcher,
             self._unload,
             example,
             priority=priority,
             deadline_s=deadline_s,
+            rate_hz=rate_hz,
         )
 
     def call(self, function: Callable[[], T]) -> T:
@@ -142,14 +147,27 @@ class SwapRuntime:
         return self._scheduler.run(function)
 
     def set_budget(self, budget: str | int) -> None:
-        """Move the ceiling between two jobs: plans are made anew, results stay the same.
+        """Move the ceiling: plans are made anew, results stay the same.
+
+        Takes effect at the next boundary of two blocks, also within an inference, and returns
+        when no more than the new budget is held; `report().comply_s` tells how long that took.
 
         Raises:
             BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
             ValueError: `budget` is not a size.
         """
         budget_bytes = parse_size(budget)
-        self._scheduler.run_exclusive(lambda: self._set_budget(budget_bytes))
+        begin_s = time.monotonic()
+        with self._lock:
+            models = dict(self._models)
+        plans = self._plan_all(budget_bytes, models)  # here: not at an inference's expense
+        self._scheduler.interrupt(
+            lambda: self._set_budget(
+                budget_bytes,
+                plans if models == self._models else self._plan_all(budget_bytes, self._models),
+                begin_s,
+            )
+        )
 
     def report(self) -> RuntimeReport:
         """Return what runs and what it holds, at this moment."""
@@ -165,6 +183,7 @@ class SwapRuntime:
             models={name: model.stats() for name, model in models.items()},
             read_bandwidth_bytes_per_s=bandwidth,
             direct_io=all(model.is_direct for model in models.values()),
+            comply_s=self._comply_s,
         )
 
     @property
@@ -189,10 +208,12 @@ class SwapRuntime:
             if not self._is_open:
                 return
             self._is_open = False
-        self._scheduler.close()
+        self._dispatcher.close()
         for model in list(self._models.values()):
             model.close()
+            model.holding.close()
         self._models.clear()
+        self._placement.close()
         self._lease_fixed(0)
         self._pool.close()
 
@@ -213,24 +234,27 @@ class SwapRuntime:
         network: nn.Module | Callable[[], nn.Module],
         example: Example,
         weights: str | Path | Weights | None,
+        rate_hz: float | None,
     ) -> LoadedModel:
         if name in self._models:
             raise NetworkError(f"a network named {name!r} is loaded already; close it first")
         prepared = prepare(self._root, network, example, weights)
         try:
-            model = LoadedModel(name, prepared, self._pool, self._arena)
+            model = self._model_of(name, prepared)
         except BaseException:
             prepared.assembly.detach()
             raise
+        models = {**self._models, name: model}
         try:
-            plans = self._plan_all(self._ledger.budget_bytes, {**self._models, name: model})
+            plans = self._plan_all(self._ledger.budget_bytes, models)
         except BaseException:
-            model.close()
+            self._discard(model)
             raise
         with self._lock:
             self._models[name] = model
+            self._rates_hz.update({name: rate_hz} if rate_hz is not None else {})
         try:
-            self._adopt_all(plans)
+            self._adopt(plans)
         except BaseException:
             self._unload(model)
             raise
@@ -238,73 +262,69 @@ class SwapRuntime:
         model.take_weights()
         return model
 
+    def _model_of(self, name: str, prepared: Prepared) -> LoadedModel:
+        holding = self._holding_of(prepared)
+        return LoadedModel(name, prepared.assembly, holding, self._scheduler)
+
+    def _holding_of(self, prepared: Prepared) -> Holding:
+        """Find equal weights that are loaded already, or open the block file."""
+        for model in self._models.values():
+            if model.profile == prepared.profile:
+                return model.holding
+        return Holding(prepared.profile, prepared.block_file, self._arena)
+
+    def _discard(self, model: LoadedModel) -> None:
+        """Close a model, and its weights where no other one shares them."""
+        model.close()
+        if not any(other.holding is model.holding for other in self._models.values()):
+            self._dispatcher.forget(model.holding)
+            model.holding.close()
+
     def _unload(self, model: LoadedModel) -> None:
         with self._lock:
             if self._models.get(model.name) is not model:
                 return
             del self._models[model.name]
-        model.close()
+            self._rates_hz.pop(model.name, None)
+        self._discard(model)
         if self._models:
-            self._adopt_all(self._plan_all(self._ledger.budget_bytes, self._models))
+            self._adopt(self._plan_all(self._ledger.budget_bytes, self._models))
         else:
+            self._placement.close()
             self._lease_fixed(0)
         memory.return_free_memory()
 
-    def _set_budget(self, budget_bytes: int) -> None:
-        plans = self._plan_all(budget_bytes, self._models) if self._models else {}
-        if budget_bytes >= self._ledger.budget_bytes:
+    def _set_budget(self, budget_bytes: int, plans: Plans, begin_s: float) -> None:
+        def make_room() -> None:
+            self._lease_fixed(0)
             self._ledger.set_budget(budget_bytes)
-            self._adopt_all(plans)
-            return
-        for name, plan in plans.items():
-            if self._models[name].plan != plan:
-                self._models[name].suspend()
-        self._lease_fixed(0)
-        self._ledger.set_budget(budget_bytes)
-        self._adopt_all(plans)
+            self._comply_s = time.monotonic() - begin_s
+            self._lease_fixed(_fixed_bytes(self._models))
 
-    def _plan_all(
-        self, budget_bytes: int, models: Mapping[str, LoadedModel]
-    ) -> dict[str, SwapPlan]:
-        """Plan every network for its share.
+        self._placement.move(plans, make_room)
+
+    def _adopt(self, plans: Plans) -> None:
+        self._placement.move(plans, lambda: self._lease_fixed(_fixed_bytes(self._models)))
+
+    def _plan_all(self, budget_bytes: int, models: Mapping[str, LoadedModel]) -> Plans:
+        """Plan every set of weights.
 
         Raises:
             BudgetTooSmallError: they do not fit together; names what they need.
         """
-        fixed_bytes = _fixed_bytes(models)
-        claims = [_claim(name, model) for name, model in models.items()]
-        floors = sum(claim.floor_bytes for claim in claims)
-        if fixed_bytes + floors > budget_bytes:
-            names = ", ".join(models)
-            raise BudgetTooSmallError(
-                f"a budget of {format_size(budget_bytes)} is too small for {names}: activations, "
-                f"buffers and the largest layers need {format_size(fixed_bytes + floors)} "
-                f"({fixed_bytes + floors} bytes)",
-                needed_bytes=fixed_bytes + floors,
-                budget_bytes=budget_bytes,
-            )
-        device = self.device_profile
-        shares = split_budget(budget_bytes - fixed_bytes, claims)
-        return {
-            name: plan_for(model.profile, device, share)
-            for (name, model), share in zip(models.items(), shares, strict=True)
-        }
+        if not models:
+            return {}
+        holdings = list(dict.fromkeys(model.holding for model in models.values()))
+        networks = [self._describe(holding, models) for holding in holdings]
+        plans = plan_together(networks, self.device_profile, budget_bytes=budget_bytes)
+        return dict(zip(holdings, plans, strict=True))
 
-    def _adopt_all(self, plans: Mapping[str, SwapPlan]) -> None:
-        changed = {n: plan for n, plan in plans.items() if self._models[n].plan != plan}
-        for name in changed:
-            self._models[name].suspend()
-        self._lease_fixed(_fixed_bytes(self._models))
-        errors: list[SwapNetError] = []
-        for name, plan in changed.items():
-            try:
-                self._models[name].adopt(plan)
-            except SwapNetError as error:
-                # The others go on; this model raises the error at every call, until the next
-                # change of budget or networks plans it anew.
-                errors.append(error)
-        if errors:
-            raise errors[0]
+    def _describe(self, holding: Holding, models: Mapping[str, LoadedModel]) -> SharedNetwork:
+        users = [name for name, model in models.items() if model.holding is holding]
+        rates = [self._rates_hz[name] for name in users if name in self._rates_hz]
+        return SharedNetwork(
+            name=", ".join(users), profile=holding.profile, rate_hz=sum(rates) if rates else None
+        )
 
     def _lease_fixed(self, size_bytes: int) -> None:
         """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
@@ -319,15 +339,6 @@ def _choose_backend(device: str) -> Backend:
     if device in ("auto", "cpu"):
         return CpuBackend()
     raise ValueError(f"there is no device {device!r}; use 'auto' or 'cpu'")
-
-
-def _claim(name: str, model: LoadedModel) -> Claim:
-    profile = model.profile
-    fixed_bytes = profile.trace.buffer_bytes + profile.trace.activation_bytes
-    floor_bytes = smallest_budget_bytes(profile) - fixed_bytes
-    return Claim(
-        name=name, floor_bytes=floor_bytes, ceiling_bytes=max(floor_bytes, profile.weight_bytes)
-    )
 
 
 def _fixed_bytes(models: Mapping[str, LoadedModel]) -> int:

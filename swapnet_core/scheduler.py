@@ -1,4 +1,10 @@
-"""One device, one inference at a time: jobs by priority, then by earliest deadline."""
+"""One device, one inference at a time: jobs by priority, then by earliest deadline.
+
+[Note: interruptions]
+Giving memory back cannot wait for the end of an inference. What is passed to `interrupt` runs
+between two jobs, or inside one where the running network calls `run_interruptions`: that is at the
+boundary of two blocks, where nothing of the old block is in use any more.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +13,68 @@ import itertools
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
 
 T = TypeVar("T")
 _EXCLUSIVE_PRIORITY = 2**31
+_FOR_EVER = math.inf
+
+
+@dataclass(order=True, slots=True)
+class _Job:
+    rank: tuple[int, float, int]
+    run: Callable[[], Any] = field(compare=False)
+    future: Future[Any] = field(compare=False)
+    subject: Any = field(compare=False, default=None)
+
+    @property
+    def deadline(self) -> float:
+        return self.rank[1]
 
 
 class Scheduler:
     """Runs jobs on the thread `swapnet-infer`. Any thread may submit."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None] | None = None) -> None:
+        """Start the thread.
+
+        Args:
+            on_change: called without locks, in any thread, after a job was queued or has ended.
+        """
+        self._on_change = on_change or _ignore
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._jobs: list[tuple[int, float, int, Callable[[], Any], Future[Any]]] = []
+        self._jobs: list[_Job] = []
+        self._interruptions: deque[_Job] = deque()
         self._numbers = itertools.count()
+        self._present: Any = None
         self._is_open = True
         self._thread = threading.Thread(target=self._serve, name="swapnet-infer", daemon=True)
         self._thread.start()
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether something waits to be run at the next boundary; costs next to nothing."""
+        return bool(self._interruptions)
+
+    @property
+    def is_in_job(self) -> bool:
+        """Whether the caller is the inference thread."""
+        return threading.current_thread() is self._thread
+
     def submit(
-        self, run: Callable[[], T], *, priority: int = 0, deadline_s: float | None = None
+        self,
+        run: Callable[[], T],
+        *,
+        priority: int = 0,
+        deadline_s: float | None = None,
+        subject: Any = None,
     ) -> Future[T]:
         """Queue a job.
 
@@ -39,68 +83,119 @@ class Scheduler:
             priority: higher ones run first.
             deadline_s: seconds from now by which it must have started; later it is not run, and
                 its future raises `DeadlineMissedError`.
+            subject: what `upcoming` tells of it.
 
         Raises:
             RuntimeClosedError: the scheduler is closed.
         """
         future: Future[T] = Future()
-        deadline = math.inf if deadline_s is None else time.monotonic() + deadline_s
+        deadline = _FOR_EVER if deadline_s is None else time.monotonic() + deadline_s
         with self._lock:
-            if not self._is_open:
-                raise RuntimeClosedError("the runtime is closed")
-            heapq.heappush(self._jobs, (-priority, deadline, next(self._numbers), run, future))
+            self._require_open()
+            rank = (-priority, deadline, next(self._numbers))
+            heapq.heappush(self._jobs, _Job(rank, run, future, subject))
             self._work.notify()
+        self._on_change()
         return future
 
-    def run(self, run: Callable[[], T], *, priority: int = 0) -> T:
+    def run(self, run: Callable[[], T], *, priority: int = 0, subject: Any = None) -> T:
         """Run a job and wait for it; at once where the caller is the inference thread itself."""
-        if threading.current_thread() is self._thread:
+        if self.is_in_job:
             return run()
-        return self.submit(run, priority=priority).result()
+        return self.submit(run, priority=priority, subject=subject).result()
 
     def run_exclusive(self, run: Callable[[], T]) -> T:
         """Run something between jobs, before all that are queued."""
         return self.run(run, priority=_EXCLUSIVE_PRIORITY)
 
+    def interrupt(self, run: Callable[[], T]) -> T:
+        """Run something at the next boundary of blocks, and wait; see [Note: interruptions]."""
+        if self.is_in_job:
+            return run()
+        future: Future[T] = Future()
+        with self._lock:
+            self._require_open()
+            rank = (0, _FOR_EVER, next(self._numbers))
+            self._interruptions.append(_Job(rank, run, future))
+            self._work.notify()
+        return future.result()
+
+    def run_interruptions(self) -> None:
+        """Run what waits for a boundary. On the inference thread."""
+        while self._interruptions:
+            _settle(self._interruptions.popleft())
+
+    def upcoming(self, count: int) -> list[Any]:
+        """Return the subjects of the jobs that will run next, in order.
+
+        A job that was taken from the queue is among them until `note_begun`.
+        """
+        with self._lock:
+            queued = heapq.nsmallest(count, self._jobs)
+            subjects = [self._present, *(job.subject for job in queued)]
+        return [subject for subject in subjects if subject is not None][:count]
+
+    def note_begun(self) -> None:
+        """The present job's network has begun. On the inference thread."""
+        self._present = None
+
     def close(self) -> None:
         """Finish the present job; cancel the queued ones. Idempotent."""
         with self._lock:
             self._is_open = False
-            jobs, self._jobs = self._jobs, []
+            jobs, self._jobs = [*self._jobs, *self._interruptions], []
+            self._interruptions.clear()
             self._work.notify_all()
-        for *_, future in jobs:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(RuntimeClosedError("the runtime was closed before the job"))
+        for job in jobs:
+            if job.future.set_running_or_notify_cancel():
+                error = RuntimeClosedError("the runtime was closed before the job")
+                job.future.set_exception(error)
         self._thread.join()
 
     def _serve(self) -> None:
         while True:
             with self._lock:
-                while not self._jobs and self._is_open:
+                while not self._jobs and not self._interruptions and self._is_open:
                     self._work.wait()
-                if not self._jobs:
+                if not self._jobs and not self._interruptions:
                     return
-                _, deadline, _, run, future = heapq.heappop(self._jobs)
-            _settle(run, future, deadline)
-            del run, future  # do not keep the last result alive while waiting
+                job = None
+                if not self._interruptions:
+                    job = heapq.heappop(self._jobs)
+                    self._present = job.subject
+            if job is None:
+                self.run_interruptions()
+            else:
+                _settle(job)
+                self._present = None
+            del job  # do not keep the last result alive while waiting
+            self._on_change()
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise RuntimeClosedError("the runtime is closed")
 
     def __repr__(self) -> str:
         with self._lock:
             return f"<Scheduler {len(self._jobs)} jobs queued>"
 
 
-def _settle(run: Callable[[], Any], future: Future[Any], deadline: float) -> None:
+def _settle(job: _Job) -> None:
     """Run one job; its future learns of everything that is raised."""
-    if not future.set_running_or_notify_cancel():
+    if not job.future.set_running_or_notify_cancel():
         return
-    late_s = time.monotonic() - deadline
+    late_s = time.monotonic() - job.deadline
     if late_s > 0:
         message = f"the deadline passed {late_s:.3f} s before the job could start"
-        future.set_exception(DeadlineMissedError(message, late_s=late_s))
+        job.future.set_exception(DeadlineMissedError(message, late_s=late_s))
         return
     try:
-        result = run()
+        result = job.run()
     except BaseException as error:
-        future.set_exception(error)
+        job.future.set_exception(error)
     else:
-        future.set_result(result)
+        job.future.set_result(result)
+
+
+def _ignore() -> None:
+    return None

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swapnet_core.errors import BudgetTooSmallError
+from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.sizes import format_size
+from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,4 +53,45 @@ def split_budget(budget_bytes: int, claims: Sequence[Claim]) -> list[int]:
     return [
         claim.floor_bytes + (claim.ceiling_bytes - claim.floor_bytes) * spare // max(lack, 1)
         for claim in claims
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedNetwork:
+    name: str
+    profile: NetworkProfile
+    rate_hz: float | None
+
+
+def plan_together(
+    networks: Sequence[SharedNetwork], device: DeviceProfile, *, budget_bytes: int
+) -> list[SwapPlan]:
+    """Interim."""
+    traces = [n.profile.trace for n in networks]
+    fixed = sum(t.buffer_bytes for t in traces) + max(t.activation_bytes for t in traces)
+    claims = []
+    for n in networks:
+        own = n.profile.trace.buffer_bytes + n.profile.trace.activation_bytes
+        floor = smallest_budget_bytes(n.profile) - own
+        claims.append(
+            Claim(name=n.name, floor_bytes=floor, ceiling_bytes=max(floor, n.profile.weight_bytes))
+        )
+    floors = sum(c.floor_bytes for c in claims)
+    if fixed + floors > budget_bytes:
+        names = ", ".join(n.name for n in networks)
+        raise BudgetTooSmallError(
+            f"a budget of {format_size(budget_bytes)} is too small for {names}: activations, "
+            f"buffers and the largest layers need {format_size(fixed + floors)} "
+            f"({fixed + floors} bytes)",
+            needed_bytes=fixed + floors,
+            budget_bytes=budget_bytes,
+        )
+    shares = split_budget(budget_bytes - fixed, claims)
+    return [
+        make_plan(
+            n.profile,
+            device,
+            budget_bytes=s + n.profile.trace.buffer_bytes + n.profile.trace.activation_bytes,
+        )
+        for n, s in zip(networks, shares, strict=True)
     ]

@@ -72,6 +72,8 @@ class Stream:
         self._runs: list[_Run] = []
         self._next_fetch = 0
         self._released = 0
+        self._is_running = False
+        self._is_guess = False  # the first run is expected only: it has not begun
         self._is_frozen = False
         self._is_open = True
 
@@ -126,28 +128,34 @@ class Stream:
         self._landed.notify_all()
 
     def expect(self, lanes: Sequence[Lane]) -> None:
-        """Say which networks will probably run after the present inference, in order.
+        """Say which networks will probably run, in order; while one runs, it is the first.
 
         Without being told, the stream expects the present network again.
         """
         with self._server.lock:
+            if not self._is_open:
+                return
+            coming = [lane for lane in lanes if lane.is_open]
+            first = self._runs[0].lane if self._runs else None
+            if coming and (first is None or (self._is_guess and coming[0] is not first)):
+                self._start_over(coming[:1])
+                self._is_guess = True
+            if coming and (self._is_running or self._is_guess) and coming[0] is self._runs[0].lane:
+                del coming[0]
             if self._runs:
-                self._set_expected([lane for lane in lanes if lane.is_open])
+                self._set_expected(coming)
                 self._look_ahead()
 
-    def begin(self, lane: Lane) -> None:
+    def begin(self, lane: Lane, first_use: int = 0) -> None:
         """See `Lane.begin`."""
         with self._server.lock:
             self._require_open(lane)
-            is_expected = len(self._runs) > 1 and self._runs[1].lane is lane
-            if is_expected and lane.error is None and not self._is_frozen:
-                del self._runs[0]
-                self._released = self._runs[0].base
-                # The one before may never have run: it was aborted and begun afresh.
-                self._next_fetch = max(self._next_fetch, self._released)
-            else:
+            if lane.error is not None or self._is_frozen or not self._come_to(lane):
                 lane.error = None
                 self._start_over([lane])
+            self._is_running, self._is_guess = True, False
+            self._released += first_use
+            self._next_fetch = max(self._next_fetch, self._released)
             self._set_expected([run.lane for run in self._runs[1:]])
             self._look_ahead()
 
@@ -168,6 +176,7 @@ class Stream:
     def finish(self, lane: Lane) -> None:
         """See `Lane.finish`."""
         with self._server.lock:
+            self._is_running = False
             if self._runs and self._runs[0].lane is lane:
                 self._released = self._runs[0].end
                 self._look_ahead()
@@ -175,9 +184,11 @@ class Stream:
     def abort(self, lane: Lane) -> None:
         """See `Lane.abort`."""
         with self._server.lock:
+            self._is_running = False
             lane.error = None
             if lane.is_open:
                 self._start_over([lane])
+                self._is_guess = True
                 self._look_ahead()
 
     def freeze(self, lane: Lane, held_use: int) -> list[tuple[int, int]]:
@@ -226,6 +237,15 @@ class Stream:
         self._landed.notify_all()
 
     # Below: with the lock.
+
+    def _come_to(self, lane: Lane) -> bool:
+        """Make the expected run of a lane the present one; False where another was expected."""
+        first = 0 if self._is_guess else 1
+        if len(self._runs) <= first or self._runs[first].lane is not lane:
+            return False
+        del self._runs[:first]
+        self._released = self._runs[0].base
+        return True
 
     def _set_expected(self, lanes: Sequence[Lane]) -> None:
         """Put these behind the present inference, and take back what was given to others."""

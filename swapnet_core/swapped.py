@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
+from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.reports import ModelStats
-from swapnet_core.scheduler import Scheduler
 from swapnet_core.specs import SwapPlan
 
 _LOG = logging.getLogger(__name__)
@@ -26,19 +26,21 @@ class SwappedModel:
     def __init__(
         self,
         model: LoadedModel,
-        scheduler: Scheduler,
+        dispatcher: Dispatcher,
         unload: Callable[[LoadedModel], None],
         example: Example,
         *,
         priority: int,
         deadline_s: float | None,
+        rate_hz: float | None,
     ) -> None:
         self.name = model.name
         self._model = model
-        self._scheduler = scheduler
+        self._dispatcher = dispatcher
         self._unload = unload
         self._priority = priority
         self._deadline_s = deadline_s
+        self._rate_hz = rate_hz
         self._example_elements = _count_elements(example)
         self._has_warned = False
 
@@ -74,7 +76,12 @@ class SwappedModel:
             Exception: whatever the network raises.
         """
         self._look_at(inputs, kwargs)
-        return self._scheduler.run(lambda: self._model.run(inputs, kwargs), priority=self._priority)
+        return self._dispatcher.run(
+            self._model.holding,
+            lambda: self._model.run(inputs, kwargs),
+            priority=self._priority,
+            rate_hz=self._rate_hz,
+        )
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
         """Queue an inference.
@@ -90,10 +97,12 @@ class SwappedModel:
         """
         self._look_at(inputs, kwargs)
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
-        future = self._scheduler.submit(
+        future = self._dispatcher.submit(
+            self._model.holding,
             lambda: self._model.run(inputs, kwargs),
             priority=self._priority,
             deadline_s=deadline_s,
+            rate_hz=self._rate_hz,
         )
         if deadline_s is not None:
             future.add_done_callback(self._count_miss)
@@ -106,7 +115,7 @@ class SwappedModel:
     def close(self) -> None:
         """Unload the network and give its share to the others. Idempotent."""
         try:
-            self._scheduler.run_exclusive(lambda: self._unload(self._model))
+            self._dispatcher.scheduler.run_exclusive(lambda: self._unload(self._model))
         except RuntimeClosedError:
             return  # the runtime's own close has done it
 

@@ -1,0 +1,82 @@
+"""Jobs of networks: into the queue, and into the guess of what runs next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from swapnet_core.forecast import Forecast
+from swapnet_core.holding import Holding
+from swapnet_core.placement import Placement
+from swapnet_core.scheduler import Scheduler
+
+T = TypeVar("T")
+_LOOK_AHEAD = 4
+
+
+class Dispatcher:
+    """Queues inferences, and tells the placement which weights will be wanted. Any thread."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._lock = threading.Lock()
+        self._forecast: Forecast[Holding] = Forecast()
+        self.scheduler = Scheduler(self._tell)
+
+    def submit(
+        self,
+        holding: Holding,
+        run: Callable[[], T],
+        *,
+        priority: int,
+        deadline_s: float | None = None,
+        rate_hz: float | None = None,
+    ) -> Future[T]:
+        """Queue an inference; see `Scheduler.submit`.
+
+        Args:
+            holding: the weights that it uses.
+            run: the inference.
+            priority: higher ones run first.
+            deadline_s: seconds from now by which it must have started.
+            rate_hz: at which such jobs were declared to come.
+        """
+        with self._lock:
+            self._forecast.note(holding, time.monotonic(), rate_hz)
+        return self.scheduler.submit(run, priority=priority, deadline_s=deadline_s, subject=holding)
+
+    def run(
+        self,
+        holding: Holding,
+        run: Callable[[], T],
+        *,
+        priority: int,
+        rate_hz: float | None = None,
+    ) -> T:
+        """Queue an inference and wait for it; at once on the inference thread itself."""
+        if self.scheduler.is_in_job:
+            return run()
+        return self.submit(holding, run, priority=priority, rate_hz=rate_hz).result()
+
+    def forget(self, holding: Holding) -> None:
+        """Expect no more jobs of these weights."""
+        with self._lock:
+            self._forecast.forget(holding)
+
+    def close(self) -> None:
+        """Finish the present job, drop the queued ones. Idempotent."""
+        self.scheduler.close()
+
+    def _tell(self) -> None:
+        """Who is queued comes first; then who comes next by its rate."""
+        coming = self.scheduler.upcoming(_LOOK_AHEAD)
+        with self._lock:
+            likely = self._forecast.order(time.monotonic())
+        order = [*coming, *(holding for holding in likely if holding not in coming)]
+        self._placement.expect(order[:_LOOK_AHEAD])
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {self.scheduler!r}>"

@@ -1,0 +1,142 @@
+"""One set of weights in memory: its slots under the plan in force.
+
+Networks with equal weights share one: they are stored once, held once, and read once for
+whichever of them runs next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swapnet_core.arena import Arena
+from swapnet_core.backends.base import Region
+from swapnet_core.blockfile import BlockFile
+from swapnet_core.errors import RuntimeClosedError
+from swapnet_core.lane import Lane
+from swapnet_core.reader import DirectReader
+from swapnet_core.regions import JoinedRegion
+from swapnet_core.specs import PAGE_BYTES, NetworkProfile, SwapPlan
+from swapnet_core.stream import Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What a network runs by: a plan, and where its slots are."""
+
+    plan: SwapPlan
+    lane: Lane
+    region: Region
+
+
+class Holding:
+    """The weights of one network, or of several with equal weights.
+
+    For the inference thread; `bytes_read` and `plan` for any.
+    """
+
+    def __init__(self, profile: NetworkProfile, block_file: BlockFile, arena: Arena) -> None:
+        """Open the block file; nothing is held before `adopt`.
+
+        Raises:
+            StorageError: it cannot be opened.
+        """
+        self.profile = profile
+        self._arena = arena
+        self._reader = DirectReader(block_file.path)
+        self._stream: Stream | None = None
+        self._seat: Seat | None = None
+        self._residents: Region | None = None
+        self._trouble: BaseException | None = None
+        self._bytes_read = 0
+
+    @property
+    def plan(self) -> SwapPlan | None:
+        """The plan in force; None while suspended."""
+        seat = self._seat
+        return seat.plan if seat is not None else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether reads go around the page cache."""
+        return self._reader.is_direct
+
+    @property
+    def bytes_read(self) -> int:
+        """By all networks that share the weights, since they were loaded."""
+        seat = self._seat
+        return self._bytes_read + (seat.lane.bytes_read if seat is not None else 0)
+
+    @property
+    def lane(self) -> Lane | None:
+        """The present lane; None while suspended."""
+        seat = self._seat
+        return seat.lane if seat is not None else None
+
+    def seat(self) -> Seat:
+        """Return what to run by.
+
+        Raises:
+            StorageError: there is no plan because the residents could not be read.
+            RuntimeClosedError: there is no plan because the network was closed.
+        """
+        if self._trouble is not None:
+            raise self._trouble
+        if self._seat is None:
+            raise RuntimeClosedError("the network is closed")
+        return self._seat
+
+    def adopt(self, name: str, plan: SwapPlan, stream: Stream, streaming: Region) -> None:
+        """Lease the residents' memory, and read them.
+
+        Args:
+            name: of the lease.
+            plan: its streamed blocks lie within the stream.
+            stream: that brings the blocks in.
+            streaming: the stream's region.
+
+        Raises:
+            BudgetTooSmallError: the residents' bytes cannot be leased.
+            StorageError: a resident block cannot be read.
+        """
+        self._trouble = None
+        residents = self._arena.allocate(name, plan.region_bytes - plan.stream_bytes)
+        region = JoinedRegion(plan, streaming, residents)
+        try:
+            lane = stream.open_lane(plan, region, self._reader.read_into)
+        except BaseException as error:
+            self._trouble = error
+            self._arena.release(residents)
+            raise
+        self._stream, self._residents = stream, residents
+        self._seat = Seat(plan=plan, lane=lane, region=region)
+
+    def suspend(self) -> None:
+        """Give the slots back. Idempotent; nothing runs until a plan is adopted again."""
+        seat, self._seat = self._seat, None
+        if seat is not None and self._stream is not None:
+            self._stream.close_lane(seat.lane)
+            self._bytes_read += seat.lane.bytes_read
+        if self._residents is not None:
+            self._arena.release(self._residents)
+        self._stream = self._residents = None
+
+    def fill_copy(self, weight: int, target: memoryview) -> int:
+        """Read whole pages around a weight; return where in them it starts.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        offset = self.profile.weight_offsets_bytes[weight]
+        start = offset % PAGE_BYTES
+        end = self.profile.trace.weights[weight].size_bytes + start
+        pages = -(-end // PAGE_BYTES) * PAGE_BYTES
+        self._reader.read_into(target[:pages], offset - start)
+        return start
+
+    def close(self) -> None:
+        """Give everything back. Idempotent."""
+        self.suspend()
+        self._reader.close()
+
+    def __repr__(self) -> str:
+        return f"<Holding of {self.profile.digest[:8]}, {self._seat}>"
