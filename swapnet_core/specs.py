@@ -54,11 +54,14 @@ class LayerSpec:
         weights: indices into the profile's weights, in order of first access.
         is_pinned: read without being asked for by name, or held across many layers: it must
             stay resident.
+        tile_unit_rows: where the layer may run a slice of its largest weight's first dimension
+            at a time: slices are multiples of so many rows. 0: it runs only as a whole.
     """
 
     name: str
     weights: tuple[int, ...]
     is_pinned: bool = False
+    tile_unit_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +272,12 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
         for entry in data["weights"]
     )
     layers = tuple(
-        LayerSpec(name=entry["name"], weights=tuple(entry["weights"]), is_pinned=entry["is_pinned"])
+        LayerSpec(
+            name=entry["name"],
+            weights=tuple(entry["weights"]),
+            is_pinned=entry["is_pinned"],
+            tile_unit_rows=entry.get("tile_unit_rows", 0),  # traces made before there were tiles
+        )
         for entry in data["layers"]
     )
     return NetworkTrace(

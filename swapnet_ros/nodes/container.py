@@ -11,15 +11,12 @@ the executor's event queue, the executor holds the queue and waits for the inter
 
 from __future__ import annotations
 
-import difflib
-import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 
 import rclpy
@@ -30,6 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from swapnet_core import SwapNetError
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
+from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
 from swapnet_ros.nodes.object_detection import ObjectDetectionNode
 from swapnet_ros.nodes.parameter_sources import (
     Assignment,
@@ -37,53 +35,12 @@ from swapnet_ros.nodes.parameter_sources import (
     read_assignments,
 )
 from swapnet_ros.nodes.parameter_tables import SWAPNET
-from swapnet_ros.nodes.swapnet_node import NODE_NAME, SwapnetNode
+from swapnet_ros.nodes.swapnet_node import SwapnetNode
 from swapnet_ros.nodes.task_node import TaskNode
 
 TASK_NODES: dict[str, type[TaskNode]] = {"object_detection": ObjectDetectionNode}
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostedNode:
-    """One entry of the parameter `nodes`: a node's name and its task."""
-
-    name: str
-    task: str
-
-
-def parse_nodes(entries: Sequence[str]) -> tuple[HostedNode, ...]:
-    """Read the parameter `nodes`.
-
-    Args:
-        entries: `task` or `name=task` each.
-
-    Returns:
-        The nodes to host, in the order given.
-
-    Raises:
-        ParameterValueError: an unknown task, an impossible name, or a name given twice.
-    """
-    hosted: list[HostedNode] = []
-    taken = {NODE_NAME}
-    for entry in entries:
-        name, has_name, task = entry.partition("=")
-        node = HostedNode(name=name, task=task if has_name else name)
-        if node.task not in TASK_NODES:
-            raise ParameterValueError(f"nodes: no task {node.task!r}{_suggestion(node.task)}")
-        if not re.fullmatch(r"[A-Za-z_]\w*", node.name, re.ASCII):
-            raise ParameterValueError(f"nodes: {node.name!r} cannot be the name of a node")
-        if node.name in taken:
-            raise ParameterValueError(f"nodes: two nodes would be called {node.name!r}")
-        taken.add(node.name)
-        hosted.append(node)
-    return tuple(hosted)
-
-
-def _suggestion(task: str) -> str:
-    close = difflib.get_close_matches(task, TASK_NODES, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(TASK_NODES)}"
 
 
 class NodeThread:

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from swapnet_core import ModelStats, RuntimeReport
+from swapnet_core import Admission, ModelStats, RuntimeReport
 from swapnet_core.sizes import format_size
 from swapnet_ros.nodes.frames import FrameCounts
 
@@ -75,6 +75,8 @@ def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> Diag
         "stall_share": f"{_stall_share(report, before):.3f}",
         "networks": len(report.models),
     }
+    if report.admission is not None:
+        values.update(_admission_values(report.admission))
     level, message = (
         DiagnosticStatus.OK,
         (f"{format_size(report.leased_bytes)} of {format_size(report.budget_bytes)} held"),
@@ -84,6 +86,8 @@ def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> Diag
         message += "; the cache's file system has no direct reads, so the page cache is used too"
     if report.leased_bytes > report.budget_bytes:
         level, message = DiagnosticStatus.WARN, f"{message}: going down to a smaller budget"
+    if report.admission is not None and not report.admission.fits:
+        level, message = DiagnosticStatus.WARN, f"{message}; {report.admission.reason}"
     return _status(node, level, message, values)
 
 
@@ -128,6 +132,23 @@ def _model_values(stats: ModelStats) -> dict[str, object]:
         if stats.predicted_latency_s > 0:
             ratio = stats.latency_s.p50 / stats.predicted_latency_s
             values["measured_over_predicted"] = f"{ratio:.3f}"
+    return values
+
+
+def _admission_values(admission: Admission) -> dict[str, object]:
+    values: dict[str, object] = {
+        "rates_fit": admission.fits,
+        "compute_share": f"{admission.compute_share:.3f}",
+        "read_share": f"{admission.read_share:.3f}",
+        "busy_share": f"{admission.busy_share:.3f}",
+        "enough_budget_bytes": admission.enough_budget_bytes or "none",
+        "admission": admission.reason,
+    }
+    for network in admission.networks:
+        declared = "none" if network.rate_hz is None else f"{network.rate_hz:.2f}"
+        values[f"{network.name} rate_hz"] = declared
+        values[f"{network.name} reachable_rate_hz"] = f"{network.reachable_rate_hz:.2f}"
+        values[f"{network.name} busy_share"] = f"{network.busy_share:.3f}"
     return values
 
 

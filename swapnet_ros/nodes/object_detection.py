@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from std_msgs.msg import Header
@@ -13,9 +11,10 @@ from swapnet_ros.msg import DetectionArray
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.parameter_tables import OBJECT_DETECTION
+from swapnet_ros.nodes.task_networks import open_detection_network
 from swapnet_ros.nodes.task_node import TaskNode, Timing
 from swapnet_ros.perception.drawing import draw_detections
-from swapnet_ros.perception.models.catalogue import DetectionNetwork, detection_network
+from swapnet_ros.perception.models.catalogue import DetectionNetwork
 from swapnet_ros.perception.tasks.object_detection import (
     Detection,
     DetectionResult,
@@ -32,12 +31,7 @@ class ObjectDetectionNode(TaskNode):
 
     def open_network(self, values: Values) -> DetectionNetwork:
         """Find the network that the parameters name."""
-        return detection_network(
-            os.path.expanduser(values["network"]),
-            weights=_path(values["weights"]),
-            labels=_path(values["labels"]),
-            input_size=values["input_size"] or None,
-        )
+        return open_detection_network(values)
 
     def make_task(self, network: DetectionNetwork) -> ObjectDetection:
         """Make the detection task for a network."""
@@ -76,10 +70,6 @@ class ObjectDetectionNode(TaskNode):
     def draw(self, image: RgbImage, result: DetectionResult) -> RgbImage:
         """Draw boxes, labels and scores."""
         return draw_detections(image, result)
-
-
-def _path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
 
 
 def _to_message(detection: Detection) -> DetectionMessage:

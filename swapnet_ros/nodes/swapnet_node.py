@@ -11,15 +11,25 @@ from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
-from swapnet_core import LatencyStats, ModelStats, RuntimeReport, SwapRuntime
+from swapnet_core import Admission, LatencyStats, ModelStats, RuntimeReport, SwapRuntime
 from swapnet_ros.msg import SwapModelStatus, SwapStatus
 from swapnet_ros.nodes import diagnostics
 from swapnet_ros.nodes.errors import ParameterValueError
+from swapnet_ros.nodes.hosted_nodes import CORE_NODE
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_tables import SWAPNET
 
-NODE_NAME = "swapnet"
 STATUS_PERIOD_S = 1.0
+
+_NOTHING_LOADED = Admission(
+    fits=True,
+    compute_share=0.0,
+    read_share=0.0,
+    busy_share=0.0,
+    enough_budget_bytes=None,
+    networks=(),
+    reason="",
+)
 
 
 class SwapnetNode(Node):
@@ -37,7 +47,7 @@ class SwapnetNode(Node):
         Raises:
             ParameterValueError: a parameter's initial value cannot be used.
         """
-        super().__init__(NODE_NAME, context=context)
+        super().__init__(CORE_NODE, context=context)
         self._runtime: SwapRuntime | None = None
         self._report_before: RuntimeReport | None = None
         self._log_handler = _RosLogHandler(self.get_logger())
@@ -118,6 +128,7 @@ class _RosLogHandler(logging.Handler):
 
 def to_status(report: RuntimeReport, device: str) -> SwapStatus:
     """Fill a `SwapStatus`, except for its stamp."""
+    admission = report.admission or _NOTHING_LOADED
     return SwapStatus(
         device=device,
         budget_bytes=report.budget_bytes,
@@ -125,6 +136,12 @@ def to_status(report: RuntimeReport, device: str) -> SwapStatus:
         peak_bytes=report.peak_bytes,
         read_bandwidth_bytes_per_s=report.read_bandwidth_bytes_per_s,
         direct_io=report.direct_io,
+        rates_fit=admission.fits,
+        compute_share=admission.compute_share,
+        read_share=admission.read_share,
+        busy_share=admission.busy_share,
+        enough_budget_bytes=admission.enough_budget_bytes or 0,
+        admission=admission.reason,
         models=[_to_model_status(report.models[name]) for name in sorted(report.models)],
     )
 

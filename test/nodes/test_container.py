@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swapnet_ros.nodes.container import TASK_NODES, HostedNode, parse_nodes
+from swapnet_ros.nodes.container import TASK_NODES
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
+from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
 from swapnet_ros.nodes.parameter_tables import TASKS
+from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 
 PERCEPTION = Path(__file__).parents[2] / "scripts" / "perception"
 
@@ -43,7 +45,7 @@ def test_impossible_nodes_are_refused(entries, reason):
 
 
 def test_every_task_has_a_node_and_a_table():
-    assert TASK_NODES.keys() == TASKS.keys()
+    assert TASK_NODES.keys() == TASKS.keys() == TASK_NETWORKS.keys()
     for name, kind in TASK_NODES.items():
         assert kind.SPECS is TASKS[name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swapnet_ros.nodes.container import parse_nodes
+from swapnet_ros.nodes.hosted_nodes import parse_nodes
 from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
 from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
 

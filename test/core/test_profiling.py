@@ -1,0 +1,61 @@
+"""Profiles: networks run once, are left as they were, and are known to a later load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from swapnet_core import NetworkError, SwapRuntime
+from swapnet_core.profiling import profile_network
+
+
+class Counted(nn.Module):
+    """Knows how often it ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(*(nn.Linear(64, 64) for _ in range(4)))
+        self.runs = 0
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        return self.layers(image)
+
+
+_IMAGE = torch.ones(1, 64)
+
+
+def test_a_network_is_traced_once_and_left_as_it_was(cache_dir: Path) -> None:
+    network = Counted().eval()
+    expected = network(_IMAGE)
+    profile = profile_network(network, (_IMAGE,), cache_dir=cache_dir)
+    runs = network.runs
+    assert runs > 1
+    assert profile_network(network, (_IMAGE,), cache_dir=cache_dir) == profile
+    assert network.runs == runs
+    assert torch.equal(network(_IMAGE), expected)
+
+
+def test_a_builder_with_weights_is_profiled_without_holding_them(cache_dir: Path) -> None:
+    weights = Counted().state_dict()
+    profile = profile_network(Counted, (_IMAGE,), weights=weights, cache_dir=cache_dir)
+    assert sum(weight.size_bytes for weight in profile.trace.weights) == 4 * (64 * 64 + 64) * 4
+
+
+def test_a_later_load_takes_the_profile(cache_dir: Path) -> None:
+    network = Counted().eval()
+    profile = profile_network(network, (_IMAGE,), cache_dir=cache_dir)
+    runs = network.runs
+    with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (_IMAGE,))
+        assert network.runs == runs
+        assert model.stats().demand_bytes == profile.demand_bytes
+
+
+def test_a_network_that_cannot_be_traced(cache_dir: Path) -> None:
+    with pytest.raises(NetworkError):
+        profile_network(Counted().train(), (_IMAGE,), cache_dir=cache_dir)

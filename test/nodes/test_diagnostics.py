@@ -1,0 +1,69 @@
+"""Admission in diagnostics and status: a report's figures, and a warning for rates too high."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from swapnet_core import RuntimeReport
+from swapnet_core.policy import Load, assess
+from swapnet_core.testing import SIMULATED_DEVICE
+from swapnet_ros.nodes.diagnostics import core_status
+from swapnet_ros.nodes.swapnet_node import to_status
+
+_MIB = 2**20
+
+
+def _report(rate_hz: float | None) -> RuntimeReport:
+    load = Load(
+        name="/lanes", rate_hz=rate_hz, compute_s=0.1, streamed_bytes=10**7, latency_s=0.125
+    )
+    return RuntimeReport(
+        budget_bytes=100 * _MIB,
+        leased_bytes=50 * _MIB,
+        peak_bytes=50 * _MIB,
+        models={},
+        read_bandwidth_bytes_per_s=1e9,
+        direct_io=True,
+        admission=assess([load], SIMULATED_DEVICE),
+    )
+
+
+def _values(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+def test_rates_that_fit():
+    report = _report(rate_hz=4.0)
+    status = core_status("/swapnet", report, report)
+    assert status.level == DiagnosticStatus.OK
+    values = _values(status)
+    assert values["rates_fit"] == "True"
+    assert values["compute_share"] == "0.400"
+    assert values["read_share"] == "0.040"
+    assert values["busy_share"] == "0.500"
+    assert values["/lanes reachable_rate_hz"] == values["/lanes rate_hz"] == "4.00"
+
+
+def test_rates_that_do_not_fit_are_a_warning_with_the_remedy():
+    report = _report(rate_hz=16.0)
+    status = core_status("/swapnet", report, report)
+    assert status.level == DiagnosticStatus.WARN
+    assert "compute 160%" in status.message
+    assert "ask for at most 50 % of the rates" in status.message
+    assert _values(status)["/lanes reachable_rate_hz"] == "8.00"
+
+
+def test_a_network_without_a_rate():
+    report = _report(rate_hz=None)
+    status = core_status("/swapnet", report, report)
+    assert status.level == DiagnosticStatus.OK
+    assert _values(status)["/lanes rate_hz"] == "none"
+
+
+def test_the_status_message_has_the_figures():
+    report = _report(rate_hz=16.0)
+    message = to_status(report, "cpu")
+    assert message.rates_fit is False
+    assert message.busy_share == report.admission.busy_share == 2.0
+    assert message.enough_budget_bytes == 0
+    assert message.admission == report.admission.reason
