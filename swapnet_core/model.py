@@ -24,8 +24,17 @@ class LoadedModel:
     `run` and `close` are for the inference thread; `stats` for any.
     """
 
-    def __init__(self, name: str, assembly: Assembly, holding: Holding, boundary: Boundary) -> None:
+    def __init__(
+        self,
+        name: str,
+        assembly: Assembly,
+        holding: Holding,
+        boundary: Boundary,
+        *,
+        rate_hz: float | None,
+    ) -> None:
         self.name = name
+        self.rate_hz = rate_hz
         self.holding = holding
         self._assembly = assembly
         weights = holding.profile.trace.weights

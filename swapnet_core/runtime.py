@@ -11,26 +11,30 @@ from typing import Any, TypeVar
 from torch import nn
 
 from swapnet_core import device_profile, memory
+from swapnet_core.admission import AdmissionDesk
 from swapnet_core.arena import Arena
+from swapnet_core.auto_budget import AutoBudget
 from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import InputError, NetworkError
-from swapnet_core.holding import Holding
-from swapnet_core.ledger import Lease, MemoryLedger
-from swapnet_core.loading import Example, Prepared, prepare
+from swapnet_core.errors import InputError
+from swapnet_core.fleet import Fleet, Models, describe
+from swapnet_core.ledger import MemoryLedger
+from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement, Plans
 from swapnet_core.reports import RuntimeReport
-from swapnet_core.shares import SharedNetwork, plan_together
+from swapnet_core.shares import smallest_shared_budget_bytes
 from swapnet_core.sizes import parse_size
 from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapped import SwappedModel
 from swapnet_core.swapper import FetchPool
+from swapnet_core.system_memory import read_memory_bounds
 
 T = TypeVar("T")
+_AUTO = "auto"
 
 
 class SwapRuntime:
@@ -50,15 +54,18 @@ class SwapRuntime:
         """Open a runtime. Nothing is allocated until a network is loaded.
 
         Args:
-            budget: ceiling in bytes for everything that the core holds: `96MiB`, or a number.
+            budget: ceiling in bytes for everything that the core holds: `96MiB`, or a number;
+                `auto` follows the memory that the machine or its control group has free.
             device: `auto` or `cpu`.
             cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
                 `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
 
         Raises:
             ValueError: `budget` is not a size, or `device` is not known.
+            InputError: `budget` is `auto`, and the system does not tell what is free.
         """
-        budget_bytes = parse_size(budget)
+        self._auto = self._follow_system() if budget == _AUTO else None
+        budget_bytes = parse_size(budget) if self._auto is None else self._auto.budget_bytes
         backend = _choose_backend(device)
         memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
@@ -66,16 +73,17 @@ class SwapRuntime:
         self._backend = backend
         self._arena = Arena(backend, self._ledger)
         self._pool = FetchPool()
-        self._placement = Placement(self._pool, self._arena)
-        self._dispatcher = Dispatcher(self._placement)
+        placement = Placement(self._pool, self._arena)
+        self._dispatcher = Dispatcher(placement)
         self._scheduler = self._dispatcher.scheduler
+        self._fleet = Fleet(self._ledger, self._arena, placement, self._dispatcher)
+        self._desk = AdmissionDesk()
         self._lock = threading.Lock()
-        self._models: dict[str, LoadedModel] = {}
-        self._rates_hz: dict[str, float] = {}
         self._comply_s: float | None = None
-        self._fixed: Lease | None = None
         self._device: DeviceProfile | None = None
         self._is_open = True
+        if self._auto is not None:
+            self._auto.start()
 
     def load(
         self,
@@ -131,7 +139,6 @@ class SwapRuntime:
             example,
             priority=priority,
             deadline_s=deadline_s,
-            rate_hz=rate_hz,
         )
 
     def call(self, function: Callable[[], T]) -> T:
@@ -155,24 +162,15 @@ class SwapRuntime:
         Raises:
             BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
             ValueError: `budget` is not a size.
+            InputError: the budget is `auto`.
         """
-        budget_bytes = parse_size(budget)
-        begin_s = time.monotonic()
-        with self._lock:
-            models = dict(self._models)
-        plans = self._plan_all(budget_bytes, models)  # here: not at an inference's expense
-        self._scheduler.interrupt(
-            lambda: self._set_budget(
-                budget_bytes,
-                plans if models == self._models else self._plan_all(budget_bytes, self._models),
-                begin_s,
-            )
-        )
+        if self._auto is not None:
+            raise InputError("the budget is 'auto': it follows the system, and cannot be set")
+        self._set_budget(parse_size(budget))
 
     def report(self) -> RuntimeReport:
         """Return what runs and what it holds, at this moment."""
-        with self._lock:
-            models = dict(self._models)
+        models = self._fleet.models
         ledger = self._ledger.snapshot()
         pool = self._pool.snapshot()
         bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
@@ -184,6 +182,7 @@ class SwapRuntime:
             read_bandwidth_bytes_per_s=bandwidth,
             direct_io=all(model.is_direct for model in models.values()),
             comply_s=self._comply_s,
+            admission=self._desk.answer,
         )
 
     @property
@@ -208,13 +207,11 @@ class SwapRuntime:
             if not self._is_open:
                 return
             self._is_open = False
+        if self._auto is not None:
+            self._auto.close()
         self._dispatcher.close()
-        for model in list(self._models.values()):
-            model.close()
-            model.holding.close()
-        self._models.clear()
-        self._placement.close()
-        self._lease_fixed(0)
+        self._desk.close()
+        self._fleet.close()
         self._pool.close()
 
     def __enter__(self) -> SwapRuntime:
@@ -224,9 +221,22 @@ class SwapRuntime:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<SwapRuntime {self._ledger!r}, {len(self._models)} networks>"
+        return f"<SwapRuntime {self._ledger!r}, {self._fleet!r}>"
 
-    # Below: on the inference thread, between jobs.
+    def _set_budget(self, budget_bytes: int) -> None:
+        begin_s = time.monotonic()
+        models = self._fleet.models
+        # Planned here: not at the expense of an inference.
+        plans = self._fleet.plan(models, self.device_profile, budget_bytes) if models else {}
+        self._scheduler.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+
+    def _follow_system(self) -> AutoBudget:
+        return AutoBudget(
+            read=read_memory_bounds,
+            held_bytes=lambda: self._ledger.snapshot().leased_bytes,
+            smallest_bytes=self._smallest_bytes,
+            apply=self._set_budget,
+        )
 
     def _load(
         self,
@@ -236,112 +246,50 @@ class SwapRuntime:
         weights: str | Path | Weights | None,
         rate_hz: float | None,
     ) -> LoadedModel:
-        if name in self._models:
-            raise NetworkError(f"a network named {name!r} is loaded already; close it first")
-        prepared = prepare(self._root, network, example, weights)
+        """On the inference thread, between jobs."""
+        model = self._fleet.prepare(self._root, name, network, example, weights, rate_hz)
+        models = {**self._fleet.models, name: model}
         try:
-            model = self._model_of(name, prepared)
+            budget_bytes = self._ledger.budget_bytes
+            plans = self._fleet.plan(models, self.device_profile, budget_bytes)
+            self._review(models, plans, budget_bytes)
         except BaseException:
-            prepared.assembly.detach()
+            self._fleet.discard(model)
             raise
-        models = {**self._models, name: model}
-        try:
-            plans = self._plan_all(self._ledger.budget_bytes, models)
-        except BaseException:
-            self._discard(model)
-            raise
-        with self._lock:
-            self._models[name] = model
-            self._rates_hz.update({name: rate_hz} if rate_hz is not None else {})
-        try:
-            self._adopt(plans)
-        except BaseException:
-            self._unload(model)
-            raise
-        # Only now: until here a failure leaves the network as it was.
-        model.take_weights()
+        self._fleet.admit(model, plans)
         return model
 
-    def _model_of(self, name: str, prepared: Prepared) -> LoadedModel:
-        holding = self._holding_of(prepared)
-        return LoadedModel(name, prepared.assembly, holding, self._scheduler)
-
-    def _holding_of(self, prepared: Prepared) -> Holding:
-        """Find equal weights that are loaded already, or open the block file."""
-        for model in self._models.values():
-            if model.profile == prepared.profile:
-                return model.holding
-        return Holding(prepared.profile, prepared.block_file, self._arena)
-
-    def _discard(self, model: LoadedModel) -> None:
-        """Close a model, and its weights where no other one shares them."""
-        model.close()
-        if not any(other.holding is model.holding for other in self._models.values()):
-            self._dispatcher.forget(model.holding)
-            model.holding.close()
-
     def _unload(self, model: LoadedModel) -> None:
-        with self._lock:
-            if self._models.get(model.name) is not model:
-                return
-            del self._models[model.name]
-            self._rates_hz.pop(model.name, None)
-        self._discard(model)
-        if self._models:
-            self._adopt(self._plan_all(self._ledger.budget_bytes, self._models))
-        else:
-            self._placement.close()
-            self._lease_fixed(0)
-        memory.return_free_memory()
+        """On the inference thread, between jobs."""
+        if self._fleet.remove(model):
+            self._fleet.replan(self.device_profile)
+            models = self._fleet.models
+            plans = {m.holding: m.holding.plan for m in models.values()}
+            standing = {holding: plan for holding, plan in plans.items() if plan is not None}
+            self._review(models, standing, self._ledger.budget_bytes)
 
-    def _set_budget(self, budget_bytes: int, plans: Plans, begin_s: float) -> None:
-        def make_room() -> None:
-            self._lease_fixed(0)
-            self._ledger.set_budget(budget_bytes)
-            self._comply_s = time.monotonic() - begin_s
-            self._lease_fixed(_fixed_bytes(self._models))
+    def _move(self, models: Models, plans: Plans, budget_bytes: int, begin_s: float) -> None:
+        """On the inference thread, between blocks."""
+        present = self._fleet.models
+        if present != models:  # since the plans were made
+            plans = self._fleet.plan(present, self.device_profile, budget_bytes)
+        self._fleet.move(plans, budget_bytes, lambda: self._note_complied(begin_s))
+        self._review(present, plans, budget_bytes)
 
-        self._placement.move(plans, make_room)
+    def _note_complied(self, begin_s: float) -> None:
+        self._comply_s = time.monotonic() - begin_s
 
-    def _adopt(self, plans: Plans) -> None:
-        self._placement.move(plans, lambda: self._lease_fixed(_fixed_bytes(self._models)))
+    def _review(self, models: Models, plans: Plans, budget_bytes: int) -> None:
+        networks = describe(models)
+        if len(networks) == len(plans):  # else one of them is in trouble, and has no plan
+            self._desk.review(networks, list(plans.values()), self.device_profile, budget_bytes)
 
-    def _plan_all(self, budget_bytes: int, models: Mapping[str, LoadedModel]) -> Plans:
-        """Plan every set of weights.
-
-        Raises:
-            BudgetTooSmallError: they do not fit together; names what they need.
-        """
-        if not models:
-            return {}
-        holdings = list(dict.fromkeys(model.holding for model in models.values()))
-        networks = [self._describe(holding, models) for holding in holdings]
-        plans = plan_together(networks, self.device_profile, budget_bytes=budget_bytes)
-        return dict(zip(holdings, plans, strict=True))
-
-    def _describe(self, holding: Holding, models: Mapping[str, LoadedModel]) -> SharedNetwork:
-        users = [name for name, model in models.items() if model.holding is holding]
-        rates = [self._rates_hz[name] for name in users if name in self._rates_hz]
-        return SharedNetwork(
-            name=", ".join(users), profile=holding.profile, rate_hz=sum(rates) if rates else None
-        )
-
-    def _lease_fixed(self, size_bytes: int) -> None:
-        """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
-        if self._fixed is not None:
-            self._fixed.release()
-            self._fixed = None
-        if size_bytes:
-            self._fixed = self._ledger.lease("activations and buffers", size_bytes)
+    def _smallest_bytes(self) -> int:
+        networks = describe(self._fleet.models)
+        return smallest_shared_budget_bytes(networks) if networks else 0
 
 
 def _choose_backend(device: str) -> Backend:
     if device in ("auto", "cpu"):
         return CpuBackend()
     raise ValueError(f"there is no device {device!r}; use 'auto' or 'cpu'")
-
-
-def _fixed_bytes(models: Mapping[str, LoadedModel]) -> int:
-    traces = [model.profile.trace for model in models.values()]
-    buffers = sum(trace.buffer_bytes for trace in traces)
-    return buffers + max((trace.activation_bytes for trace in traces), default=0)

@@ -95,3 +95,15 @@ def plan_together(
         )
         for n, s in zip(networks, shares, strict=True)
     ]
+
+
+def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
+    """Interim."""
+    traces = [n.profile.trace for n in networks]
+    fixed = sum(t.buffer_bytes for t in traces) + max(t.activation_bytes for t in traces)
+    return fixed + sum(
+        smallest_budget_bytes(n.profile)
+        - n.profile.trace.buffer_bytes
+        - n.profile.trace.activation_bytes
+        for n in networks
+    )

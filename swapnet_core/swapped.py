@@ -32,7 +32,6 @@ class SwappedModel:
         *,
         priority: int,
         deadline_s: float | None,
-        rate_hz: float | None,
     ) -> None:
         self.name = model.name
         self._model = model
@@ -40,7 +39,6 @@ class SwappedModel:
         self._unload = unload
         self._priority = priority
         self._deadline_s = deadline_s
-        self._rate_hz = rate_hz
         self._example_elements = _count_elements(example)
         self._has_warned = False
 
@@ -80,7 +78,7 @@ class SwappedModel:
             self._model.holding,
             lambda: self._model.run(inputs, kwargs),
             priority=self._priority,
-            rate_hz=self._rate_hz,
+            rate_hz=self._model.rate_hz,
         )
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
@@ -102,7 +100,7 @@ class SwappedModel:
             lambda: self._model.run(inputs, kwargs),
             priority=self._priority,
             deadline_s=deadline_s,
-            rate_hz=self._rate_hz,
+            rate_hz=self._model.rate_hz,
         )
         if deadline_s is not None:
             future.add_done_callback(self._count_miss)

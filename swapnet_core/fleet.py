@@ -1,0 +1,215 @@
+"""All loaded networks under one budget: what they hold, and the plans in force."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import nn
+
+from swapnet_core import memory
+from swapnet_core.arena import Arena
+from swapnet_core.dispatch import Dispatcher
+from swapnet_core.errors import NetworkError
+from swapnet_core.holding import Holding
+from swapnet_core.ledger import Lease, MemoryLedger
+from swapnet_core.loading import Example, Prepared, prepare
+from swapnet_core.model import LoadedModel
+from swapnet_core.placement import Placement, Plans
+from swapnet_core.shares import SharedNetwork, plan_together
+from swapnet_core.sources import Weights
+from swapnet_core.specs import DeviceProfile
+
+Models = Mapping[str, LoadedModel]
+
+
+class Fleet:
+    """Loads, unloads and replans.
+
+    `load`, `unload`, `move` and `close` are for the inference thread, between blocks (`move`) or
+    between jobs; the rest for any thread.
+    """
+
+    def __init__(
+        self, ledger: MemoryLedger, arena: Arena, placement: Placement, dispatcher: Dispatcher
+    ) -> None:
+        self._ledger = ledger
+        self._arena = arena
+        self._placement = placement
+        self._dispatcher = dispatcher
+        self._lock = threading.Lock()
+        self._models: dict[str, LoadedModel] = {}
+        self._fixed: Lease | None = None
+
+    @property
+    def models(self) -> dict[str, LoadedModel]:
+        """The networks of this moment, by name, in the order in which they were loaded."""
+        with self._lock:
+            return dict(self._models)
+
+    def plan(self, models: Models, device: DeviceProfile, budget_bytes: int) -> Plans:
+        """Plan networks for a budget. Pure: nothing changes.
+
+        Raises:
+            BudgetTooSmallError: they do not fit together; names what they need.
+        """
+        if not models:
+            return {}
+        holdings = list(dict.fromkeys(model.holding for model in models.values()))
+        networks = [_share_of(holding, models) for holding in holdings]
+        doubled_bytes = _buffer_bytes(models) - sum(_buffers_of(h) for h in holdings)
+        plans = plan_together(networks, device, budget_bytes=budget_bytes - doubled_bytes)
+        return dict(zip(holdings, plans, strict=True))
+
+    def prepare(
+        self,
+        root: Path,
+        name: str,
+        network: nn.Module | Callable[[], nn.Module],
+        example: Example,
+        weights: str | Path | Weights | None,
+        rate_hz: float | None,
+    ) -> LoadedModel:
+        """Trace and store a network; it holds no slots yet. `admit` or `discard` it.
+
+        Raises:
+            NetworkError: it cannot be traced, or the name is taken.
+            StorageError, WeightsMismatchError: see `prepare`.
+        """
+        if name in self._models:
+            raise NetworkError(f"a network named {name!r} is loaded already; close it first")
+        prepared = prepare(root, network, example, weights)
+        try:
+            holding = self._holding_of(prepared)
+            boundary = self._dispatcher.scheduler
+            return LoadedModel(name, prepared.assembly, holding, boundary, rate_hz=rate_hz)
+        except BaseException:
+            prepared.assembly.detach()
+            raise
+
+    def admit(self, model: LoadedModel, plans: Plans) -> None:
+        """Put a prepared network among the others.
+
+        Args:
+            model: from `prepare`.
+            plans: for it and all others.
+
+        Raises:
+            SwapNetError: the plans cannot be adopted; the network is unloaded again, and as it was.
+        """
+        with self._lock:
+            self._models[model.name] = model
+        try:
+            self._adopt(plans)
+        except BaseException:
+            self.remove(model)
+            raise
+        # Only now: until here a failure leaves the network as it was.
+        model.take_weights()
+
+    def remove(self, model: LoadedModel) -> bool:
+        """Unload a network, the others keep their plans; False where it is not loaded."""
+        with self._lock:
+            if self._models.get(model.name) is not model:
+                return False
+            del self._models[model.name]
+        self.discard(model)
+        return True
+
+    def discard(self, model: LoadedModel) -> None:
+        """Close a model, and its weights where no other one shares them."""
+        model.close()
+        if not any(other.holding is model.holding for other in self._models.values()):
+            self._dispatcher.forget(model.holding)
+            model.holding.close()
+
+    def move(self, plans: Plans, budget_bytes: int, on_complied: Callable[[], None]) -> None:
+        """Bring all networks under another budget.
+
+        Args:
+            plans: of all networks, for that budget.
+            budget_bytes: the new ceiling.
+            on_complied: called when no more than that is held.
+
+        Raises:
+            SwapNetError: see `Placement.move`; the budget holds all the same.
+        """
+
+        def make_room() -> None:
+            self._lease_fixed(0)
+            self._ledger.set_budget(budget_bytes)
+            on_complied()
+            self._lease_fixed(_fixed_bytes(self._models))
+
+        self._placement.move(plans, make_room)
+
+    def replan(self, device: DeviceProfile) -> None:
+        """Give what became free to those that are left.
+
+        Raises:
+            SwapNetError: see `Placement.move`.
+        """
+        if self._models:
+            self._adopt(self.plan(self._models, device, self._ledger.budget_bytes))
+        else:
+            self._placement.close()
+            self._lease_fixed(0)
+        memory.return_free_memory()
+
+    def close(self) -> None:
+        """Unload everything. Idempotent."""
+        for model in self.models.values():
+            self.remove(model)
+        self._placement.close()
+        self._lease_fixed(0)
+
+    def _adopt(self, plans: Plans) -> None:
+        self._placement.move(plans, lambda: self._lease_fixed(_fixed_bytes(self._models)))
+
+    def _holding_of(self, prepared: Prepared) -> Holding:
+        """Find equal weights that are loaded already, or open the block file."""
+        for model in self._models.values():
+            if model.profile == prepared.profile:
+                return model.holding
+        return Holding(prepared.profile, prepared.block_file, self._arena)
+
+    def _lease_fixed(self, size_bytes: int) -> None:
+        """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
+        if self._fixed is not None:
+            self._fixed.release()
+            self._fixed = None
+        if size_bytes:
+            self._fixed = self._ledger.lease("activations and buffers", size_bytes)
+
+    def __repr__(self) -> str:
+        return f"<Fleet {', '.join(self.models)}>"
+
+
+def describe(models: Models) -> list[SharedNetwork]:
+    """Return what planning needs to know of networks; those with equal weights are one."""
+    holdings = dict.fromkeys(model.holding for model in models.values())
+    return [_share_of(holding, models) for holding in holdings]
+
+
+def _share_of(holding: Holding, models: Models) -> SharedNetwork:
+    users = [model for model in models.values() if model.holding is holding]
+    rates = [model.rate_hz for model in users if model.rate_hz is not None]
+    return SharedNetwork(
+        name=", ".join(model.name for model in users),
+        profile=holding.profile,
+        rate_hz=sum(rates) if rates else None,
+    )
+
+
+def _buffers_of(holding: Holding) -> int:
+    return holding.profile.trace.buffer_bytes
+
+
+def _buffer_bytes(models: Models) -> int:
+    return sum(_buffers_of(model.holding) for model in models.values())
+
+
+def _fixed_bytes(models: Models) -> int:
+    activations = (model.profile.trace.activation_bytes for model in models.values())
+    return _buffer_bytes(models) + max(activations, default=0)
