@@ -40,6 +40,10 @@ class Arena:
             self._leases[id(region)] = lease
         return region
 
+    def lease_rest(self, owner: str) -> Lease:
+        """Take the right to what nobody holds, for memory that is allocated elsewhere."""
+        return self._ledger.lease_rest(owner)
+
     def release(self, region: Region) -> None:
         """Free a region and give its lease back.
 

@@ -21,6 +21,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from swapnet_core.errors import NetworkError, WeightsMismatchError
 from swapnet_core.specs import WeightSpec
 from swapnet_core.tensors import describe_weight
+from swapnet_core.tiles import tile_unit_rows
 
 
 class WeightAccess(Protocol):
@@ -110,6 +111,16 @@ class Assembly:
     def buffer_bytes(self) -> int:
         """Bytes of all buffers; they stay in memory."""
         return sum(b.numel() * b.element_size() for b in self.network.buffers())
+
+    @property
+    def tile_units_rows(self) -> dict[int, int]:
+        """Map the weights that may be run by tiles to the rows of which tiles are multiples."""
+        units = {}
+        for module, indices in self._owners:
+            weight = indices.get("weight")
+            if weight is not None:
+                units[weight] = tile_unit_rows(module, self.weights[weight])
+        return {weight: rows for weight, rows in units.items() if rows}
 
     def attach(self, source: WeightAccess) -> None:
         """Route every access to the source."""

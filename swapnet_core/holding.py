@@ -13,6 +13,7 @@ from swapnet_core.backends.base import Region
 from swapnet_core.blockfile import BlockFile
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane
+from swapnet_core.ledger import Lease
 from swapnet_core.reader import DirectReader
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.specs import PAGE_BYTES, NetworkProfile, SwapPlan
@@ -84,6 +85,10 @@ class Holding:
         if self._seat is None:
             raise RuntimeClosedError("the network is closed")
         return self._seat
+
+    def lease_rest(self) -> Lease:
+        """Take what is free in the budget, for weights that are used out of order."""
+        return self._arena.lease_rest("weights used out of order")
 
     def adopt(self, name: str, plan: SwapPlan, stream: Stream, streaming: Region) -> None:
         """Lease the residents' memory, and read them.

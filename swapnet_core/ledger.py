@@ -82,6 +82,14 @@ class MemoryLedger:
             self._leases += 1
         return Lease(self, owner, size_bytes)
 
+    def lease_rest(self, owner: str) -> Lease:
+        """Take all that is free, maybe nothing."""
+        with self._lock:
+            size_bytes = self._budget_bytes - self._leased_bytes
+            self._leased_bytes = self._peak_bytes = self._budget_bytes
+            self._leases += 1
+        return Lease(self, owner, size_bytes)
+
     def set_budget(self, budget_bytes: int) -> None:
         """Move the ceiling; the peak is counted anew from here.
 

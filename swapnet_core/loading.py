@@ -156,6 +156,7 @@ def _prepare(
                 run=lambda: _run(assembly, example),
                 set_source=lambda source: setattr(assembly, "source", source),
                 weights=assembly.weights,
+                tile_units_rows=assembly.tile_units_rows,
                 lender=lender,
                 buffer_bytes=assembly.buffer_bytes,
                 base_bytes=base_bytes,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,15 +27,17 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from swapnet_core.assembly import Assembly
-from swapnet_core.backends.base import Region
+from swapnet_core.binding import NO_BLOCK, BoundTile, bind_weights
 from swapnet_core.copies import PrivateCopies
-from swapnet_core.errors import BudgetTooSmallError
+from swapnet_core.faults import FaultCopies
 from swapnet_core.holding import Seat
-from swapnet_core.sizes import format_size
+from swapnet_core.ledger import Lease
 from swapnet_core.specs import NO_STEP, NetworkProfile, NetworkTrace, SwapPlan
-from swapnet_core.tensors import as_parameter
+from swapnet_core.tiled_weight import TiledWeight
+from swapnet_core.tiles import Rows
 
 _PAST_THE_END = -1
+_NO_THREAD = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,10 @@ class Seats(Protocol):
         """Return what to run by."""
         ...
 
+    def lease_rest(self) -> Lease:
+        """Take what is free in the budget."""
+        ...
+
 
 class StoredAccess:
     """Answers accesses outside of inferences with copies from the block file. Any thread."""
@@ -93,7 +99,9 @@ class StoredAccess:
 class PlannedAccess:
     """Answers the accesses of one network's inferences, one inference after the other.
 
-    Only the thread that called `start` is served by the plan; others get private copies.
+    A tiled weight is given out without its bytes. The operator that reads it asks for the tiles,
+    and each of them enters its own use; see `TiledWeight`. Only the thread that called `start` is
+    served by the plan; others get private copies.
     """
 
     def __init__(
@@ -117,9 +125,10 @@ class PlannedAccess:
         self._expected = (*trace.accesses, _PAST_THE_END)
         self._cursor = 0
         self._use = NO_STEP
-        self._free_bytes = 0
+        self._tile_use = NO_STEP
         self._is_plan_over = False
-        self._thread = 0
+        self._rest: Lease | None = None
+        self._thread = _NO_THREAD
         self._sit(seats.seat())
 
     def _sit(self, seat: Seat) -> None:
@@ -127,8 +136,12 @@ class PlannedAccess:
         profile, plan = self._seats.profile, seat.plan
         self._seat = seat
         self._plan, self._lane, self._region = plan, seat.lane, seat.region
-        self._blocks = _block_of_weights(profile, plan)
-        self._bound = _bind(profile, plan, self._blocks, seat.region)
+        self._bound = bind_weights(profile, plan, seat.region, self)
+        tiles = [tile for found in self._bound.tiles.values() for tile in found]
+        self._tile_of_block = {tile.block: tile for tile in tiles}
+        self._faulted = FaultCopies(
+            self._weights, self._copies, tiles, seat.lane.read_into, plan.budget_bytes
+        )
         self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
 
     def holds(self, tensor: torch.Tensor) -> bool:
@@ -148,13 +161,15 @@ class PlannedAccess:
         self._thread = threading.get_ident()
         self._cursor = 0
         self._use = NO_STEP
-        self._free_bytes = 0
+        self._tile_use = NO_STEP
+        self._faulted.room_bytes = 0
         self._is_plan_over = False
         self.stall_s = 0.0
         self.faults = 0
 
     def finish(self) -> None:
         """End a complete inference."""
+        self._leave()
         if self._is_plan_over or self._cursor < len(self._expected) - 1:
             self._lane.abort()  # a fault, or fewer layers ran than were traced
         else:
@@ -162,7 +177,14 @@ class PlannedAccess:
 
     def abort(self) -> None:
         """End an inference that raised."""
+        self._leave()
         self._lane.abort()
+
+    def _leave(self) -> None:
+        self._thread = _NO_THREAD
+        if self._rest is not None:
+            self._rest.release()
+            self._rest = None
 
     def access(self, weight: int) -> torch.Tensor:
         """Return a weight whose bytes are in place until the layers after it are entered."""
@@ -173,10 +195,57 @@ class PlannedAccess:
             self._move(cursor)
         use = self._entering[cursor]
         if use != NO_STEP:
-            self.stall_s += self._lane.enter(use)
-            self._use = use
+            self._enter(use)
         self._cursor = cursor + 1
-        return self._bound[weight]
+        return self._bound.tensors[weight]
+
+    def read_tiles(self, weight: int) -> Iterator[tuple[Rows, torch.Tensor]]:
+        """Bring in the tiles of a weight, one after the other; see `TileSource`."""
+        if self._thread != threading.get_ident():
+            yield (0, self._weights[weight].shape[0]), self._idle.access(weight)
+            return
+        tiles = self._bound.tiles[weight]
+        use = self._take_tile_use(weight)
+        if use == NO_STEP and not all(self._is_resident(tile) for tile in tiles):
+            self._give_up_plan()
+            self.faults += 1
+        for tile in tiles:
+            if self._is_resident(tile):
+                yield tile.rows, tile.tensor
+            elif use == NO_STEP:
+                yield tile.rows, self._faulted.copy_tile(tile)
+            else:
+                self.stall_s += self._lane.enter(use)
+                entered = self._tile_of_block[self._plan.uses[use]]
+                yield entered.rows, entered.tensor
+                use += 1
+
+    def read_whole(self, weight: int) -> torch.Tensor:
+        """Return a private copy of a weight that has tiles."""
+        if self._thread != threading.get_ident():
+            return self._idle.access(weight)
+        self._give_up_plan()
+        self.faults += 1
+        return self._faulted.copy_weight(weight)
+
+    def _enter(self, use: int) -> None:
+        if self._plan.uses[use] in self._tile_of_block:
+            self._tile_use = use  # the operator that reads the tiles enters them
+            return
+        self._tile_use = NO_STEP
+        self.stall_s += self._lane.enter(use)
+        self._use = use
+
+    def _take_tile_use(self, weight: int) -> int:
+        """Return the first use of a weight's tiles, once; `NO_STEP` where they are not next."""
+        use, self._tile_use = self._tile_use, NO_STEP
+        if use == NO_STEP or self._tile_of_block[self._plan.uses[use]].weight != weight:
+            return NO_STEP
+        self._use = NO_STEP  # entering a tile gives up what was entered before
+        return use
+
+    def _is_resident(self, tile: BoundTile) -> bool:
+        return self._plan.blocks[tile.block].is_resident
 
     def _move(self, cursor: int) -> None:
         """Let happen what waits for a boundary; go on from here if there is a new plan."""
@@ -187,40 +256,36 @@ class PlannedAccess:
             self._sit(seat)
             use, first = _find_place(self._entering, self._seats.profile, seat.plan, cursor)
             self._lane.begin(first)
-            self._use = use
+            self._use = NO_STEP
             if use != NO_STEP:
-                self._lane.enter(use)
+                self._enter(use)
         self.stall_s += time.perf_counter() - begin_s
 
     def _access_unplanned(self, weight: int) -> torch.Tensor:
         """See [Note: faults]."""
         if self._thread != threading.get_ident():
             return self._idle.access(weight)
-        if not self._is_plan_over:
-            self._give_up_plan()
-        block = self._blocks[weight]
-        if block >= 0 and self._lane.holds(block, self._use):
-            return self._bound[weight]
+        self._give_up_plan()
+        block = self._bound.blocks[weight]
+        is_held = block != NO_BLOCK and self._lane.holds(block, self._use)
+        if is_held or weight in self._bound.tiles:
+            return self._bound.tensors[weight]
         self.faults += 1
-        size_bytes = self._weights[weight].size_bytes
-        live_bytes = self._copies.live_bytes
-        if live_bytes + size_bytes > self._free_bytes:
-            short_bytes = live_bytes + size_bytes - self._free_bytes
-            raise BudgetTooSmallError(
-                f"{self._weights[weight].name!r} is used out of the traced order, and there is no "
-                f"room to read it: {format_size(short_bytes)} more are needed",
-                needed_bytes=self._plan.budget_bytes + short_bytes,
-                budget_bytes=self._plan.budget_bytes,
-            )
-        return self._copies.make(weight)
+        return self._faulted.copy_weight(weight)
 
     def _give_up_plan(self) -> None:
+        """Idempotent."""
+        if self._is_plan_over:
+            return
         self._cursor = len(self._expected) - 1
         self._is_plan_over = True
+        self._tile_use = NO_STEP
         spans = self._lane.freeze(self._use)
         for begin, end in spans:
             self._region.discard(begin, end - begin)
-        self._free_bytes = sum(end - begin for begin, end in spans)
+        self._rest = self._seats.lease_rest()
+        free_bytes = sum(end - begin for begin, end in spans)
+        self._faulted.room_bytes = free_bytes + self._rest.size_bytes
 
 
 class Runner:
@@ -264,33 +329,9 @@ class Runner:
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy an output that is a weight itself: its slot will be overwritten."""
+        if isinstance(tensor, TiledWeight):
+            return tensor.read_whole()
         return tensor.clone() if self._access.holds(tensor) else tensor
-
-
-def _block_of_weights(profile: NetworkProfile, plan: SwapPlan) -> list[int]:
-    """Map weights to blocks; -1 for weights that no block holds because nothing uses them."""
-    blocks = [-1] * len(profile.trace.weights)
-    for index, block in enumerate(plan.blocks):
-        for weight in block.weights:
-            blocks[weight] = index
-    return blocks
-
-
-def _bind(
-    profile: NetworkProfile, plan: SwapPlan, blocks: Sequence[int], region: Region
-) -> list[torch.nn.Parameter]:
-    """Point every weight at its slot, once for the life of the plan."""
-    bound = []
-    for index, weight in enumerate(profile.trace.weights):
-        if blocks[index] < 0:
-            meta = torch.empty(weight.shape, device="meta")
-            bound.append(as_parameter(meta, weight))
-            continue
-        block = plan.blocks[blocks[index]]
-        offset = profile.weight_offsets_bytes[index] - block.file_offset_bytes
-        view = region.weight_view(block.slot_offset_bytes + offset, weight)
-        bound.append(as_parameter(view, weight))
-    return bound
 
 
 def _find_boundaries(trace: NetworkTrace) -> tuple[bool, ...]:

@@ -1,13 +1,5 @@
 """Run a network once for real and learn: order of weights, times, peak of activations.
 
-[Note: held weights]
-A weight is accessed by name, and its bytes are read by operators some time later. The first pass
-sees both: accesses through the parameter table, reads through a dispatch mode. Where the bytes of
-one weight are still read after another was accessed (fused attention takes all its weights at
-once), their layers are needed together and become one layer. A weight that is read without having
-been accessed (the network keeps a list of its own), or across more than `_LONGEST_HOLD` accesses,
-is pinned: it stays in memory.
-
 [Note: activations]
 In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
 returned to the system before every operator, so the process's
@@ -22,7 +14,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -31,13 +23,14 @@ from torch.utils._pytree import tree_leaves
 
 from swapnet_core import memory
 from swapnet_core.errors import NetworkError, SwapNetError
+from swapnet_core.layering import AccessRecord, find_tileable, form_layers
 from swapnet_core.sizes import MIB
-from swapnet_core.specs import NO_STEP, LayerSpec, NetworkTrace, WeightSpec
+from swapnet_core.specs import NO_STEP, NetworkTrace, WeightSpec
+from swapnet_core.tiles import weight_read_by
 
-TRACE_VERSION = 2
+TRACE_VERSION = 3
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
-_LONGEST_HOLD = 64
 _TIMED_PASSES = 3
 _SLOW_PASS_S = 1.0
 _MOST_KEPT = 1.5
@@ -67,6 +60,7 @@ class TracedCall:
         run: one forward, in inference mode.
         set_source: routes the network's accesses to the given source.
         weights: the network's stored tensors.
+        tile_units_rows: for weights that may be run by tiles: of how many rows they are multiples.
         lender: gives their values.
         buffer_bytes: of the network's buffers.
         base_bytes: private memory of the process before the network was built.
@@ -75,19 +69,10 @@ class TracedCall:
     run: Callable[[], Any]
     set_source: Callable[[Any], None]
     weights: Sequence[WeightSpec]
+    tile_units_rows: Mapping[int, int]
     lender: WeightLender
     buffer_bytes: int
     base_bytes: int
-
-
-@dataclass(slots=True)
-class _Record:
-    """One pass: every access, and the last access before its bytes were read for the last time."""
-
-    accesses: list[int] = field(default_factory=list)
-    held_until: list[int] = field(default_factory=list)
-    pinned: set[int] = field(default_factory=set)
-    peak_bytes: int = 0
 
 
 def trace(call: TracedCall) -> NetworkTrace:
@@ -109,7 +94,8 @@ def trace(call: TracedCall) -> NetworkTrace:
     passes = [_timed_pass(call)]
     if passes[0].total_s < _SLOW_PASS_S:
         passes += [_timed_pass(call) for _ in range(_TIMED_PASSES - 1)]
-    layers, access_steps, steps = _form_layers(call.weights, record)
+    tileable = find_tileable(call.tile_units_rows, record, again)
+    layers, access_steps, steps = form_layers(call.weights, record, tileable)
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
     return NetworkTrace(
         weights=tuple(call.weights),
@@ -133,7 +119,7 @@ class _RecordingSource:
     """Answers accesses during the first pass and keeps their order."""
 
     def __init__(self, lender: WeightLender) -> None:
-        self.record = _Record()
+        self.record = AccessRecord()
         self._lender = lender
         self._owner: dict[int, int] = {}
         self._latest: dict[int, int] = {}
@@ -145,6 +131,7 @@ class _RecordingSource:
         self._owner[key[0]] = weight
         self._latest[weight] = len(self.record.accesses)
         self.record.held_until.append(len(self.record.accesses))
+        self.record.tiled_reads.append(0)
         self.record.accesses.append(weight)
         return tensor
 
@@ -152,14 +139,20 @@ class _RecordingSource:
         """Recognise a weight also where it is read without having been accessed."""
         self._owner[tensor.untyped_storage()._cdata] = weight
 
-    def see_read(self, tensor: torch.Tensor) -> None:
+    def see_read(self, tensor: torch.Tensor, tiled: torch.Tensor | None = None) -> None:
+        """Take note of a weight that is read; `tiled` is the tensor that could be read by tiles."""
         weight = self._owner.get(tensor.untyped_storage()._cdata)
         if weight is None:
             return
         if weight not in self._latest:
             self.record.pinned.add(weight)
+            return
+        access = self._latest[weight]
+        self.record.held_until[access] = len(self.record.accesses) - 1
+        if tensor is tiled:
+            self.record.tiled_reads[access] += 1
         else:
-            self.record.held_until[self._latest[weight]] = len(self.record.accesses) - 1
+            self.record.read_whole.add(weight)
 
     def _forget(self, key: list[int]) -> None:
         """The storage died: its address may soon be an activation's."""
@@ -188,7 +181,7 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
     ) -> Any:
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
-                self._source.see_read(leaf)
+                self._source.see_read(leaf, weight_read_by(func, args))
         self._tidy()
         memory.reset_peak()
         result = func(*args, **(kwargs or {}))
@@ -232,7 +225,7 @@ def _held_bytes(call: TracedCall) -> int:
     return memory.peak_anonymous_bytes() - call.base_bytes - call.lender.live_bytes
 
 
-def _record_pass(call: TracedCall, tidy: Callable[[], None]) -> _Record:
+def _record_pass(call: TracedCall, tidy: Callable[[], None]) -> AccessRecord:
     """Run once under watch; `tidy` is called before every operator."""
     source = _RecordingSource(call.lender)
     call.set_source(source)
@@ -273,56 +266,8 @@ class InMemoryLender:
         return self.tensors[weight]
 
 
-def _form_layers(
-    weights: Sequence[WeightSpec], record: _Record
-) -> tuple[tuple[LayerSpec, ...], tuple[int, ...], tuple[int, ...]]:
-    """Group weights into layers, and accesses into steps; see [Note: held weights]."""
-    pinned = set(record.pinned)
-    groups = _Groups([weight.name.rpartition(".")[0] for weight in weights])
-    for position, until in enumerate(record.held_until):
-        if until - position > _LONGEST_HOLD:
-            pinned.add(record.accesses[position])
-    for position, until in enumerate(record.held_until):
-        weight = record.accesses[position]
-        if weight in pinned:
-            continue
-        for other in record.accesses[position + 1 : until + 1]:
-            if other not in pinned:
-                groups.join(weight, other)
-    members: dict[tuple[int, bool], list[int]] = {}
-    unused = [weight for weight in range(len(weights)) if weight not in set(record.accesses)]
-    for weight in dict.fromkeys([*record.accesses, *sorted(pinned), *unused]):
-        members.setdefault((groups.find(weight), weight in pinned), []).append(weight)
-    layers = tuple(
-        LayerSpec(
-            name=weights[group[0]].name.rpartition(".")[0] or weights[group[0]].name,
-            weights=tuple(group),
-            is_pinned=is_pinned,
-        )
-        for (_, is_pinned), group in members.items()
-    )
-    layer_of = {weight: index for index, layer in enumerate(layers) for weight in layer.weights}
-    return (layers, *_form_steps([layer_of[w] for w in record.accesses], layers))
-
-
-def _form_steps(
-    access_layers: Sequence[int], layers: Sequence[LayerSpec]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Join consecutive accesses of one layer into a step; pinned layers have none."""
-    steps: list[int] = []
-    access_steps: list[int] = []
-    for layer in access_layers:
-        if layers[layer].is_pinned:
-            access_steps.append(NO_STEP)
-            continue
-        if not steps or steps[-1] != layer:
-            steps.append(layer)
-        access_steps.append(len(steps) - 1)
-    return tuple(access_steps), tuple(steps)
-
-
 def _step_times(
-    passes: Sequence[_TimedPass], record: _Record, access_steps: Sequence[int], steps: int
+    passes: Sequence[_TimedPass], record: AccessRecord, access_steps: Sequence[int], steps: int
 ) -> tuple[float, tuple[float, ...]]:
     """Add the segments of the middle pass (by total time) to the steps that they are in."""
     usable = [timed for timed in passes if len(timed.segments_s) == len(record.accesses)]
@@ -340,23 +285,6 @@ def _step_times(
         else:
             step_s[current] += duration_s
     return head_s, tuple(step_s)
-
-
-class _Groups:
-    """Disjoint sets of weights: first by owning module, then joined."""
-
-    def __init__(self, owners: Sequence[str]) -> None:
-        first: dict[str, int] = {}
-        self._parent = [first.setdefault(owner, index) for index, owner in enumerate(owners)]
-
-    def find(self, weight: int) -> int:
-        while self._parent[weight] != weight:
-            weight = self._parent[weight]
-        return weight
-
-    def join(self, one: int, other: int) -> None:
-        low, high = sorted((self.find(one), self.find(other)))
-        self._parent[high] = low
 
 
 class _NetworkErrors:

@@ -42,6 +42,7 @@ def main() -> None:
         run=run,
         set_source=lambda source: setattr(assembly, "source", source),
         weights=assembly.weights,
+        tile_units_rows=assembly.tile_units_rows,
         lender=InMemoryLender(assembly.tensors),
         buffer_bytes=0,
         base_bytes=base_bytes,

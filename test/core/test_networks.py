@@ -338,7 +338,7 @@ def test_a_branch_that_was_not_traced_is_a_fault_and_exact(cache_dir: Path) -> N
     with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
         model = runtime.load("network", network, (usual,))
         stats = model.stats()
-        runtime.set_budget(model.plan.fixed_bytes + int(stats.weight_bytes * 0.6))
+        runtime.set_budget(model.plan.fixed_bytes + int(stats.weight_bytes * 0.7))
         assert torch.equal(model(usual), expected)
         assert model.stats().faults == 0
         assert torch.equal(model(other), expected_other)
@@ -350,6 +350,19 @@ def test_a_branch_that_was_not_traced_is_a_fault_and_exact(cache_dir: Path) -> N
         assert torch.equal(model(other), expected_other)
         assert model.stats().faults > faults
         assert runtime.report().peak_bytes <= runtime.report().budget_bytes
+
+
+def test_a_fault_takes_what_is_free_of_the_budget(cache_dir: Path) -> None:
+    network = _seeded(_Branches)
+    usual, other = _signed(network, 1), _signed(network, -1)
+    with torch.inference_mode():
+        expected_other = network(other)
+    with SwapRuntime("1GiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (usual,))
+        assert model.plan.stream_bytes == 0  # no slots that could be given up
+        held = runtime.report().leased_bytes
+        assert torch.equal(model(other), expected_other)
+        assert runtime.report().leased_bytes == held
 
 
 class _Exits(nn.Module):

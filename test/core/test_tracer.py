@@ -40,6 +40,7 @@ def _trace(network: nn.Module, *inputs: torch.Tensor) -> NetworkTrace:
         run=run,
         set_source=lambda source: setattr(assembly, "source", source),
         weights=assembly.weights,
+        tile_units_rows=assembly.tile_units_rows,
         lender=lender,
         buffer_bytes=assembly.buffer_bytes,
         base_bytes=base_bytes,
