@@ -17,6 +17,9 @@ from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.stored import StoredNetwork, list_stored
 from swapnet_ros.cli.networks import named_network, parse_shape
 from swapnet_ros.cli.paired import PairedResult, measure_pairs
+from swapnet_ros.cli.plan_target import find_wanted
+from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
+from swapnet_ros.cli.planning import plan_set, profile_all
 
 app = typer.Typer(
     help="Run networks inside a memory budget smaller than they are.",
@@ -66,6 +69,43 @@ def bench(
     else:
         Console().print(_bench_table(result))
     if not result.is_exact:
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def plan(
+    target: Annotated[
+        str, typer.Argument(help="A network as for bench, or a scenario's .yaml file.")
+    ],
+    shape: Annotated[
+        str | None, typer.Option("--input", help="Shape of the input, e.g. 1x3x224x224.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Inferences per second that are wanted.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Memory budget, e.g. 96MiB; a scenario has its own.")
+    ] = None,
+    budget_ratio: Annotated[float | None, typer.Option(help="Demand over budget.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the curve into this file.")] = None,
+    cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a network or a scenario fits a budget, at which latency and rates."""
+    wanted = find_wanted(target, shape=shape, rate_hz=rate, budget=budget, ratio=budget_ratio)
+    with Console(stderr=True).status(target) as status:
+        networks = profile_all(
+            wanted.networks, cache_dir=cache_dir or wanted.cache_dir, progress=status.update
+        )
+        budget_bytes = wanted.budget_bytes(networks.demand_bytes)
+        answer = plan_set(networks, budget_bytes, progress=status.update)
+        if png is not None:
+            write_picture(answer, png)
+    if as_json:
+        print(json.dumps(plan_json(answer), indent=2))
+    else:
+        Console().print(plan_tables(answer))
+    if not answer.fits:
         raise typer.Exit(_FAILED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torchvision
 from torch import nn
 
 from swapnet_core.errors import InputError
+from swapnet_core.sources import Weights
 from swapnet_ros.perception.models.catalogue import detection_network, detection_network_names
 
 _DETECTION_PREFIXES = ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd")
@@ -28,6 +30,27 @@ class NamedNetwork:
     name: str
     build: Callable[[], nn.Module]
     inputs: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannableNetwork:
+    """A network as `profile_network` takes it, and how often it is wanted.
+
+    Attributes:
+        name: of the task, or of the network where it stands alone.
+        network: its own name.
+        rate_hz: inferences per second; None: as often as there is time.
+        build: makes the network in eval mode.
+        inputs: positional inputs of the example.
+        weights: a file or a mapping for a skeleton; None where `build` makes them.
+    """
+
+    name: str
+    network: str
+    rate_hz: float | None
+    build: Callable[[], nn.Module]
+    inputs: tuple[Any, ...]
+    weights: Path | Weights | None
 
 
 def named_network(name: str, shape: tuple[int, ...] | None, seed: int = 0) -> NamedNetwork:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.planner import make_plan, smallest_budget_bytes
-from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.specs import (
+    NO_STEP,
+    CellSpec,
+    DeviceProfile,
+    NetworkProfile,
+    SwapPlan,
+    round_up,
+)
 from swapnet_core.testing import SIMULATED_DEVICE, simulated_profile
-from swapnet_core.timeline import StreamedUse, find_gates, simulate
+from swapnet_core.timeline import Uses, find_gates, simulate
+
+Layouts = Callable[[Sequence[int], int], Iterator[list[tuple[int, int]]]]
+"""Slots for streamed blocks of these sizes in so much memory."""
 
 _KIB = 1024
 _CELL = 64 * _KIB
@@ -144,16 +158,146 @@ def _stream_all(
             uses.append(cell_block[layer])
             compute_s.append(0.0)
         compute_s[-1] += duration_s
-    gates = find_gates([slots[block] for block in uses])
-    streamed = [
-        StreamedUse(
-            size_bytes=0 if uses[index - gate] == block else plan.blocks[block].size_bytes,
-            compute_s=compute_s[index],
-            gate=gate,
-        )
-        for index, (block, gate) in enumerate(zip(uses, gates, strict=True))
+    return _simulate(profile, device, uses, compute_s, slots, sizes=_sizes(plan))
+
+
+def _sizes(plan: SwapPlan) -> list[int]:
+    return [block.size_bytes for block in plan.blocks]
+
+
+def _simulate(
+    profile: NetworkProfile,
+    device: DeviceProfile,
+    uses: Sequence[int],
+    compute_s: Sequence[float],
+    slots: Sequence[tuple[int, int]],
+    *,
+    sizes: Sequence[int],
+    head_s: float = 0.0,
+) -> float:
+    gates, in_place = find_gates(uses, slots)
+    read_s = [
+        0.0 if stays else device.read_s(sizes[block])
+        for block, stays in zip(uses, in_place, strict=True)
     ]
-    return simulate(streamed, device, head_compute_s=profile.trace.head_compute_s).latency_s
+    head_s += profile.trace.head_compute_s
+    sequence = Uses(read_s=read_s, compute_s=compute_s, gates=gates, head_compute_s=head_s)
+    return simulate(sequence, compute_slowdown=device.compute_slowdown).latency_s
+
+
+@st.composite
+def few_cells(draw: st.DrawFn, least: int, most: int, *, repeats: bool) -> NetworkProfile:
+    """Networks of so many cells, each used once or (with repeats) in any order."""
+    count = draw(st.integers(least, most))
+    steps = list(range(count))
+    if repeats:
+        order = draw(st.lists(st.sampled_from(steps), max_size=4))
+        steps += [c for i, c in enumerate(order) if c != (order[i - 1] if i else count - 1)]
+    return simulated_profile(
+        cell_bytes=[draw(st.integers(1, 12)) * 4096 for _ in range(count)],
+        steps=steps,
+        step_compute_s=[draw(st.floats(0.0, 0.02)) for _ in steps],
+    )
+
+
+_slow_devices = st.builds(
+    DeviceProfile,
+    read_bandwidth_bytes_per_s=st.floats(1e6, 2e7),
+    read_latency_s=st.floats(0.0, 1e-3),
+    compute_slowdown=st.floats(0.0, 0.5),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(few_cells(1, 4, repeats=True), _slow_devices, st.floats(0.0, 1.0))
+def test_no_plan_whatever_is_faster(
+    profile: NetworkProfile, device: DeviceProfile, share: float
+) -> None:
+    """All partitions, all sets of residents, all layouts of slots."""
+    _compare_with_all(profile, device, share, _all_layouts)
+
+
+@settings(max_examples=25, deadline=None)
+@given(few_cells(5, 6, repeats=False), _slow_devices, st.floats(0.0, 1.0))
+def test_no_partition_with_any_residents_is_faster_in_a_ring(
+    profile: NetworkProfile, device: DeviceProfile, share: float
+) -> None:
+    """All partitions, all sets of residents, streamed blocks in a ring in the rest."""
+    _compare_with_all(profile, device, share, _ring)
+
+
+def _compare_with_all(
+    profile: NetworkProfile, device: DeviceProfile, share: float, layouts: Layouts
+) -> None:
+    smallest = smallest_budget_bytes(profile)
+    budget_bytes = smallest + int((profile.demand_bytes - smallest) * share)
+    plan = make_plan(profile, device, budget_bytes=budget_bytes)
+    room_bytes = budget_bytes // 4096 * 4096
+    fastest_s = min(_all_latencies(profile, device, room_bytes, layouts))
+    assert plan.predicted_latency_s <= fastest_s * (1 + 1e-9)
+
+
+def _all_latencies(
+    profile: NetworkProfile, device: DeviceProfile, room_bytes: int, layouts: Layouts
+) -> Iterator[float]:
+    count = len(profile.cells)
+    for cuts in itertools.product((False, True), repeat=count - 1):
+        cell_block = [0, *itertools.accumulate(cuts)]
+        sizes = [0] * (cell_block[-1] + 1)
+        for cell, block in enumerate(cell_block):
+            sizes[block] += profile.cells[cell].size_bytes
+        for keeps in itertools.product((False, True), repeat=len(sizes)):
+            left = room_bytes - sum(itertools.compress(sizes, keeps))
+            if left < 0:
+                continue
+            order, compute_s, head_s = _streamed(profile, cell_block, keeps)
+            streamed = [0 if keep else size for size, keep in zip(sizes, keeps, strict=True)]
+            for slots in layouts(streamed, left):
+                yield _simulate(
+                    profile, device, order, compute_s, slots, sizes=sizes, head_s=head_s
+                )
+
+
+def _streamed(
+    profile: NetworkProfile, cell_block: Sequence[int], keeps: Sequence[bool]
+) -> tuple[list[int], list[float], float]:
+    """Return the streamed uses, the compute from each to the next, and that before the first."""
+    order: list[int] = []
+    compute_s: list[float] = []
+    head_s = 0.0
+    for cell, duration_s in zip(profile.trace.steps, profile.trace.step_compute_s, strict=True):
+        block = cell_block[cell]
+        if not keeps[block] and (not order or order[-1] != block):
+            order.append(block)
+            compute_s.append(0.0)
+        if order:
+            compute_s[-1] += duration_s
+        else:
+            head_s += duration_s
+    return order, compute_s, head_s
+
+
+def _all_layouts(sizes: Sequence[int], room_bytes: int) -> Iterator[list[tuple[int, int]]]:
+    """Every begin that is a sum of other sizes: other layouts can be pushed together."""
+    begins = []
+    for index, size in enumerate(sizes):
+        others = [*sizes[:index], *sizes[index + 1 :]]
+        picks = itertools.product((False, True), repeat=len(others))
+        sums = {sum(itertools.compress(others, pick)) for pick in picks} if size else {0}
+        begins.append([begin for begin in sums if begin + size <= room_bytes])
+    for layout in itertools.product(*begins):
+        yield [(begin, begin + size) for begin, size in zip(layout, sizes, strict=True)]
+
+
+def _ring(sizes: Sequence[int], room_bytes: int) -> Iterator[list[tuple[int, int]]]:
+    if max(sizes) > room_bytes:
+        return
+    slots, cursor = [], 0
+    for size in sizes:
+        cursor = 0 if cursor + size > room_bytes else cursor
+        slots.append((cursor, cursor + size))
+        cursor += size
+    yield slots
 
 
 @settings(max_examples=30, deadline=None)
@@ -202,3 +346,107 @@ def test_a_network_without_layers_needs_only_what_is_fixed() -> None:
     plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=100)
     assert plan.blocks == ()
     assert plan.peak_bytes == 100
+
+
+def _tileable(profile: NetworkProfile, unit_rows: int) -> NetworkProfile:
+    """Allow every layer that is not pinned to run a slice at a time; a row is a byte here."""
+    layers = tuple(
+        replace(layer, tile_unit_rows=0 if layer.is_pinned else unit_rows)
+        for layer in profile.trace.layers
+    )
+    return replace(profile, trace=replace(profile.trace, layers=layers))
+
+
+@settings(max_examples=40, deadline=None)
+@given(profiles(), devices, st.floats(0.0, 1.0), st.integers(1, 50_000))
+def test_every_promise_of_a_plan_with_tiles_holds(
+    profile: NetworkProfile, device: DeviceProfile, share: float, unit_rows: int
+) -> None:
+    whole_bytes = smallest_budget_bytes(profile)
+    profile = _tileable(profile, unit_rows)
+    smallest = smallest_budget_bytes(profile)
+    assert smallest <= whole_bytes
+    budget_bytes = smallest + int((whole_bytes - smallest) * share)
+    plan = make_plan(profile, device, budget_bytes=budget_bytes)
+    assert plan.peak_bytes <= plan.budget_bytes == budget_bytes
+    assert plan.is_exact or smallest < whole_bytes
+    _check_slots(plan)
+    _check_tiles(profile, plan, unit_rows)
+    assert make_plan(profile, device, budget_bytes=budget_bytes) == plan
+
+
+def _check_tiles(profile: NetworkProfile, plan: SwapPlan, unit_rows: int) -> None:
+    """Tiles of a weight cover its rows once, in order, and a step enters them in a row."""
+    tiles: dict[int, list[int]] = {}
+    for index, block in enumerate(plan.blocks):
+        if block.tile is None:
+            continue
+        tiles.setdefault(block.tile.weight, []).append(index)
+        assert block.weights == ()
+        begin = profile.weight_offsets_bytes[block.tile.weight] + block.tile.rows[0]
+        assert block.file_offset_bytes + block.tile.offset_bytes == begin
+        assert block.tile.offset_bytes + block.tile.rows[1] - block.tile.rows[0] <= block.size_bytes
+        assert block.tile.rows[0] % unit_rows == 0
+    for weight, blocks in tiles.items():
+        parts = [plan.blocks[block].tile for block in blocks]
+        rows = [part.rows for part in parts if part is not None]
+        assert rows[0][0] == 0
+        assert rows[-1][1] == profile.trace.weights[weight].shape[0]
+        assert all(one[1] == other[0] for one, other in itertools.pairwise(rows))
+        streamed = [block for block in blocks if not plan.blocks[block].is_resident]
+        for layer, use in zip(profile.trace.steps, plan.step_uses, strict=True):
+            if layer == weight:
+                assert list(plan.uses[use : use + len(streamed)]) == streamed or not streamed
+
+
+def test_layers_stay_whole_where_they_fit() -> None:
+    profile = _tileable(simulated_profile(cell_bytes=[_CELL] * 16, steps=range(16)), 1)
+    assert make_plan(profile, SIMULATED_DEVICE, budget_bytes=8 * _CELL).is_exact
+
+
+def test_a_layer_larger_than_its_room_is_tiled() -> None:
+    cells = [16 * _CELL, 4 * _CELL, 256 * _CELL, 4 * _CELL]
+    profile = _tileable(simulated_profile(cell_bytes=cells, steps=range(4)), 4096)
+    budget_bytes = 64 * _CELL
+    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
+    assert not plan.is_exact
+    assert {block.tile.weight for block in plan.blocks if block.tile is not None} == {2}
+    assert all(block.size_bytes >= _CELL for block in plan.blocks)
+
+
+def test_what_stands_beside_a_tiled_weight_stays() -> None:
+    """A cell of a small layer and a large one with a bias: the small tensors are residents."""
+    profile = _with_neighbours(rows=1000, row_bytes=3000)
+    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=40 * _CELL)
+    assert [block.weights for block in plan.blocks if block.tile is None] == [(0,), (2,)]
+    for block in plan.blocks:
+        end = block.file_offset_bytes + block.size_bytes
+        assert block.file_offset_bytes % 4096 == end % 4096 == 0
+        assert block.is_resident or block.tile is not None
+        for weight in block.weights:
+            begin = profile.weight_offsets_bytes[weight]
+            assert block.file_offset_bytes <= begin
+            assert begin + profile.trace.weights[weight].size_bytes <= end
+    assert plan.step_uses[0] == NO_STEP
+    assert plan.step_uses[1] == 0
+
+
+def _with_neighbours(*, rows: int, row_bytes: int) -> NetworkProfile:
+    """Make a profile of one cell: weight 0, weight 1 (which can be tiled) and its bias 2."""
+    sizes = [512, rows * row_bytes, rows * 4]
+    base = simulated_profile(cell_bytes=[4096] * 3, steps=[0, 1])
+    trace = base.trace
+    weights = [replace(w, size_bytes=size) for w, size in zip(trace.weights, sizes, strict=True)]
+    weights[1] = replace(weights[1], shape=(rows, row_bytes), stride=(row_bytes, 1))
+    layers = (
+        trace.layers[0],
+        replace(trace.layers[1], weights=(1, 2), tile_unit_rows=1),
+    )
+    offsets = (4096, 4096 + 512, 4096 + round_up(512 + sizes[1], 64))
+    end = round_up(offsets[2] + sizes[2])
+    return replace(
+        base,
+        trace=replace(trace, weights=tuple(weights), layers=layers),
+        cells=(CellSpec(layers=(0, 2), offset_bytes=4096, size_bytes=end - 4096, digest=""),),
+        weight_offsets_bytes=offsets,
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from swapnet_core.assembly import Assembly
 from swapnet_core.tiled_weight import TiledWeight
-from swapnet_core.tiles import Rows
+from swapnet_core.tiles import Rows, tile_unit_rows
 
 _TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-14, torch.bfloat16: 2e-2}
 """Relative to the largest output."""
@@ -155,3 +158,99 @@ def test_the_1d_and_3d_ones_with_padding_by_name() -> None:
     _check(nn.Conv1d(8, 24, 3, padding="same", padding_mode="reflect"), _rows(2, 8, 11), 8)
     _check(nn.Conv1d(8, 24, 3, padding="valid"), _rows(2, 8, 11), 8)
     _check(nn.Conv3d(8, 24, 3, padding="same"), _rows(2, 8, 5, 5, 5), 8)
+
+
+@pytest.mark.parametrize(
+    ("module", "unit"),
+    [
+        (nn.Linear(1024, 1024), 32),  # 4 KiB per row, 128 KiB per tile at least
+        (nn.Linear(25088, 128), 16),
+        (nn.Linear(1024, 48), 32),
+        (nn.Linear(1024, 32), 0),  # one tile would be all
+        (nn.Linear(16, 16), 0),
+        (nn.Conv2d(256, 256, 3), 16),
+        (nn.Conv2d(256, 256, 3, groups=2), 128),
+        (nn.Conv2d(512, 512, 3, groups=32), 240),
+        (nn.Conv2d(512, 512, 3, groups=512), 0),
+        (nn.ConvTranspose2d(256, 128, 3), 32),
+        (nn.ConvTranspose2d(256, 128, 4, groups=4), 64),
+        (nn.Conv2d(256, 256, 3).to(memory_format=torch.channels_last), 16),
+        (nn.Embedding(1024, 1024), 0),
+        (nn.modules.linear.NonDynamicallyQuantizableLinear(1024, 1024), 0),
+    ],
+)
+def test_units(module: nn.Module, unit: int) -> None:
+    (weight, *_) = Assembly(module.eval()).weights
+    assert weight.name == "weight"
+    assert tile_unit_rows(module, weight) == unit
+
+
+def test_rows_that_are_not_contiguous_are_not_tiled() -> None:
+    module = nn.Linear(1024, 1024).eval()
+    module.weight = nn.Parameter(torch.randn(1024, 1024).t())
+    assert tile_unit_rows(module, Assembly(module).weights[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda w, x: x @ w.t(),
+        lambda w, x: functional.linear(w, w),
+        lambda w, x: functional.linear(x[:, :5], w[:, :5]),
+        lambda w, x: functional.linear(x, w, x[0, :1]),
+        lambda w, x: functional.linear(x, w, w[:, 0]),
+        lambda w, x: functional.conv1d(x[..., None], w[..., None]),
+        lambda w, x: torch.einsum("bi,oi->bo", x, w),
+        lambda w, x: torch.cat([w, w.detach(), w.data]),
+        lambda w, x: w.norm() + w[3, 4].item() + w.detach().numpy().sum(),
+        lambda w, x: torch.tensor(w.tolist()),
+        lambda w, x: copy.deepcopy(w) * 1,
+        lambda w, x: pickle.loads(pickle.dumps(w)) * 1,
+        lambda w, x: torch.stack(list(w)),
+        lambda w, x: w.to(torch.float64) + w.float() + w.clone(),
+    ],
+)
+def test_other_uses_get_a_private_copy(use: Callable[..., torch.Tensor]) -> None:
+    module, x = nn.Linear(96, 80).eval(), _rows(3, 96)
+    with torch.inference_mode():
+        expected = use(module.weight, x)
+        source = _Slices(module, 16)
+        assert torch.equal(use(module.weight, x), expected)
+    assert source.wholes_read > 0
+
+
+def test_outside_of_inference_mode_it_is_right_too() -> None:
+    module, x = nn.Linear(96, 80).eval(), _rows(3, 96)
+    expected = module(x).detach()
+    _Slices(module, 16)
+    with torch.no_grad():
+        assert torch.equal(module(x), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 95), (2, 97), (2, 16)])
+def test_inputs_that_do_not_fit_are_refused_as_by_the_layer(shape: tuple[int, ...]) -> None:
+    for module, x in [
+        (nn.Linear(96, 80), _rows(*shape)),
+        (nn.Conv2d(96, 80, 1), _rows(*shape, 3, 3)),
+        (nn.ConvTranspose2d(96, 80, 1), _rows(*shape, 3, 3)),
+        (nn.Conv2d(96, 96, 1, groups=6), _rows(*shape, 3, 3)),
+        (nn.ConvTranspose2d(96, 96, 1, groups=6), _rows(*shape, 3, 3)),
+    ]:
+        _Slices(module.eval(), 16)
+        with torch.inference_mode(), pytest.raises(RuntimeError):
+            module(x)
+
+
+def test_tiles_of_16_rows_keep_the_bits() -> None:
+    for module, x in [
+        (nn.Linear(1000, 160), _rows(1000)),
+        (nn.Linear(1000, 160), _rows(1, 1000)),
+        (nn.Linear(1000, 160), _rows(24, 1000)),
+        (nn.Linear(1000, 160), _rows(2, 12, 1000)),
+        (nn.Conv2d(64, 160, 3, padding=1), _rows(1, 64, 14, 14)),
+        (nn.Conv2d(64, 160, 1), _rows(2, 64, 7, 7)),
+    ]:
+        with torch.inference_mode():
+            expected = module.eval()(x)
+            _Slices(module, 48)
+            assert torch.equal(module(x), expected)

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from swapnet_core import SwapRuntime, memory
 from swapnet_core.assembly import Assembly
@@ -112,6 +115,82 @@ def test_the_trace_tells_a_step_for_every_access() -> None:
     assert all(seconds >= 0 for seconds in found.step_compute_s)
 
 
+def _units(network: nn.Module, *inputs: torch.Tensor) -> dict[str, int]:
+    return {layer.name: layer.tile_unit_rows for layer in _trace(network, *inputs).layers}
+
+
+class _Large(nn.Module):
+    """A layer of 4 MiB, rows of 4 KiB."""
+
+    def __init__(self, forward: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.a, self.small = nn.Linear(1024, 1024), nn.Linear(1024, 8)
+        self.kept = [self.a.weight]
+        self._forward = forward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._forward(self, x)
+
+
+def test_large_layers_may_be_tiled_and_small_ones_not() -> None:
+    found = _units(_Large(lambda n, x: n.small(n.a(x))), torch.ones(1, 1024))
+    assert found == {"a": 32, "small": 0}  # tiles of 128 KiB and more
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda n, x: n.small(n.a(x) + n.a.weight.norm()),
+        lambda n, x: n.small(n.a(x)) + n.a.weight[0, 0],
+        lambda n, x: n.small(x @ n.a.weight),
+        lambda n, x: n.small(n.a(x) @ n.kept[0]),
+        lambda n, x: [
+            nn.functional.linear(nn.functional.linear(x, w), w) for w in [n.a.weight]
+        ].pop(),
+        lambda n, x: nn.functional.linear(n.a.weight, n.a.weight).sum() + n.small(n.a(x)),
+        lambda n, x: (n.a(x), n.a.weight),
+    ],
+)
+def test_what_reads_a_weight_otherwise_keeps_it_whole(forward: Callable[..., Any]) -> None:
+    found = _trace(_Large(forward), torch.ones(1, 1024))
+    assert [layer.name for layer in found.layers if layer.tile_unit_rows] == []
+
+
+def test_every_pass_of_tiles_is_a_step() -> None:
+    found = _trace(_Large(lambda n, x: n.small(n.a(n.a(x)))), torch.ones(1, 1024))
+    assert _layers(found) == ["a", "a", "small"]
+    assert found.access_steps == (0, 0, 1, 1, 2, 2)
+
+
+def test_a_look_at_the_type_of_a_weight_is_no_pass_of_tiles() -> None:
+    def forward(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return network.small(network.a(x.to(network.a.weight.dtype)))
+
+    found = _trace(_Large(forward), torch.ones(1, 1024))
+    assert _layers(found) == ["a", "small"]
+    assert found.layers[0].tile_unit_rows == 32
+
+
+def test_modules_of_other_kinds_are_not_tiled() -> None:
+    class Mine(nn.Linear):
+        pass
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(1024, 1024), nn.Linear(1024, 1024)
+            self.b.weight = self.a.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x))
+
+    x = torch.ones(1, 1024)
+    parametrized = parametrizations.weight_norm(nn.Linear(1024, 1024))
+    for network in (Mine(1024, 1024), Tied(), parametrized, nn.Embedding(1024, 1024)):
+        inputs = torch.ones(1, dtype=torch.long) if isinstance(network, nn.Embedding) else x
+        assert not any(_units(network, inputs).values())
+
+
 def test_the_peak_of_activations_is_measured() -> None:
     # In a process of its own: free holes in this one's heap would count as kept.
     done = subprocess.run(
@@ -127,6 +206,14 @@ def test_the_peak_of_activations_is_measured() -> None:
 def test_a_trace_survives_being_written() -> None:
     found = _trace(_Net(lambda n, x: n.a(n.b(n.c(x)))), torch.ones(1, 8))
     assert trace_from_json(trace_to_json(found)) == found
+
+
+def test_traces_made_before_there_were_tiles_have_none() -> None:
+    found = _trace(_Large(lambda n, x: n.small(n.a(x))), torch.ones(1, 1024))
+    written = trace_to_json(found)
+    for layer in written["layers"]:
+        del layer["tile_unit_rows"]
+    assert all(layer.tile_unit_rows == 0 for layer in trace_from_json(written).layers)
 
 
 def test_a_stored_trace_is_used_again(cache_dir: Path) -> None:

@@ -32,6 +32,7 @@ from swapnet_ros.nodes.images import encode_image
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+ANSWER_S = 20.0
 DOMAIN_ID = 30 + os.getpid() % 60
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -96,6 +97,7 @@ class Robot:
             DiagnosticArray, "/diagnostics", lambda m: self.diagnostics.extend(m.status), 50
         )
         self._cameras: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._is_over = threading.Event()
@@ -116,15 +118,22 @@ class Robot:
         self._context.try_shutdown()
 
     def call(self, kind: type, name: str, request: Any) -> Any:
-        """Call a service and wait for its answer."""
-        client = self.node.create_client(kind, name)
-        try:
-            assert client.wait_for_service(PATIENCE_S), f"no service {name}"
-            future = client.call_async(request)
-            wait_until(future.done, f"an answer of {name}")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        """Call a service and wait for its answer.
+
+        A service that has not discovered its client yet loses the answer (Fast DDS gives up after
+        0.1 s). So clients are kept, and what stays without an answer is asked once more.
+        """
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        assert client.wait_for_service(PATIENCE_S), f"no service {name}"
+        futures = [client.call_async(request)]
+        end_s = time.monotonic() + ANSWER_S
+        wait_until(lambda: futures[0].done() or time.monotonic() > end_s, f"an answer of {name}")
+        if not futures[0].done():
+            futures.append(client.call_async(request))
+        wait_until(lambda: any(each.done() for each in futures), f"an answer of {name}")
+        return next(each for each in futures if each.done()).result()
 
     def change_state(self, label: str, node: str = "object_detection") -> bool:
         request = ChangeState.Request()

@@ -1,0 +1,190 @@
+"""Search for a good plan of a network too large to try everything. Pure.
+
+[Note: what is searched]
+Reads run in the order of use, so a plan is a partition into blocks, memory for streaming, and the
+residents that fill the rest. The more memory streaming has, the farther reads run ahead and the
+less compute stalls; the more residents there are, the less is read. Both ends are bad, and
+between them neither the latency nor its slope is monotone. So all three are swept: several
+target sizes of blocks; streaming memory from the smallest possible upwards; and for each of these
+residents grow from nothing, always where the simulated inference loses most time per byte. What
+cannot be faster than the best so far even without a stall is left out (`least_latency_s`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from swapnet_core.atoms import Outline
+from swapnet_core.candidates import Candidate, Room, evaluate, lay_oldest_first, lay_ring
+from swapnet_core.partition import Partition, join_up_to
+from swapnet_core.sizes import KIB, MIB
+from swapnet_core.specs import PAGE_BYTES, DeviceProfile, round_up
+
+_TARGETS_BYTES = (128 * KIB, 256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB, 8 * MIB)
+_STREAM_STEP = 1.25
+_NEAR = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
+_BATCH_SHARE = 0.3
+
+
+def least_latency_s(compute_s: float, streamed_bytes: float, device: DeviceProfile) -> float:
+    """Bound from below what reading so many bytes per inference can take.
+
+    Reads either run beside compute, which they slow down, or compute stalls for them.
+    """
+    read_s = max(0.0, streamed_bytes) / device.read_bandwidth_bytes_per_s
+    slow = 1.0 + device.compute_slowdown
+    # No more of the reads than compute itself slowed down can run beside it.
+    beside_s = min(read_s, compute_s * slow)
+    return max(read_s, compute_s + beside_s * (1.0 - 1.0 / slow))
+
+
+def grow_residents(
+    partition: Partition, device: DeviceProfile, *, stream_bytes: int, resident_bytes: int
+) -> Iterator[Candidate]:
+    """Fill memory with residents, in steps, each where the inference before loses most time.
+
+    Args:
+        partition: of the network.
+        device: that it runs on.
+        stream_bytes: memory for the slots of streamed runs; larger runs are resident.
+        resident_bytes: memory for residents.
+
+    Yields:
+        A candidate per step, with more and more residents; none where those that have to be
+        there do not fit.
+    """
+    runs = partition.runs
+    residents = {i for i, run in enumerate(runs) if run.is_pinned or run.size_bytes > stream_bytes}
+    free_bytes = resident_bytes - sum(runs[index].size_bytes for index in residents)
+    while free_bytes >= 0:
+        slots = lay_ring(partition, residents, stream_bytes)
+        if slots is None:
+            return
+        candidate = evaluate(partition, device, frozenset(residents), slots)
+        yield candidate
+        batch_bytes = max(int(free_bytes * _BATCH_SHARE), min(free_bytes, stream_bytes // 4))
+        chosen = _choose(candidate, device, free_bytes, batch_bytes)
+        if not chosen:
+            return
+        residents.update(chosen)
+        free_bytes -= sum(runs[index].size_bytes for index in chosen)
+
+
+def _choose(
+    candidate: Candidate, device: DeviceProfile, free_bytes: int, batch_bytes: int
+) -> list[int]:
+    """Take the runs that cost most time per byte, until a batch is full."""
+    runs = candidate.partition.runs
+    losses_s = losses_by_run(candidate, device)
+
+    def key(index: int) -> tuple[float, float]:
+        return (-losses_s[index] / runs[index].size_bytes, runs[index].compute_s)
+
+    chosen = []
+    for index in sorted(losses_s, key=key):
+        if batch_bytes <= 0:
+            break
+        if runs[index].size_bytes <= free_bytes:
+            chosen.append(index)
+            free_bytes -= runs[index].size_bytes
+            batch_bytes -= runs[index].size_bytes
+    return chosen
+
+
+def losses_by_run(candidate: Candidate, device: DeviceProfile) -> dict[int, float]:
+    """Estimate what each streamed run costs an inference: stalls, and compute slowed down.
+
+    A stall is the fault of all reads that ran in one go before it: were one of them left out, all
+    after it would end that much earlier.
+    """
+    timeline = candidate.timeline
+    slow = 1.0 + device.compute_slowdown
+    count = len(candidate.uses)
+    losses_s = dict.fromkeys(candidate.uses, 0.0)
+    late_s = 0.0
+    for number in range(2 * count - 1, -1, -1):
+        use = number % count
+        late_s += timeline.stalls_s[use]
+        if number < count:
+            read_s = candidate.read_s[use]
+            stalled_s = min(late_s, read_s)
+            beside_s = (read_s - stalled_s) * (1.0 - 1.0 / slow)
+            losses_s[candidate.uses[use]] += stalled_s + beside_s
+        if not timeline.is_queued[use]:
+            late_s = 0.0
+    return losses_s
+
+
+def search(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
+    """Return the best plan found, or None where nothing fits; see [Note: what is searched].
+
+    Args:
+        outline: of the network.
+        device: that it runs on.
+        room: for its slots.
+    """
+    best: Candidate | None = None
+    seen: set[tuple[int, ...]] = set()
+    for target_bytes in _TARGETS_BYTES:
+        partition = join_up_to(outline, device, target_bytes)
+        begins = tuple(run.atoms[0] for run in partition.runs)
+        if begins not in seen:
+            seen.add(begins)
+            sizes = stream_sizes(partition, room)
+            best = _sweep(partition, device, room, sizes, best)
+    if best is None or not best.uses:
+        return best
+    near = [round_up(int(best.stream_bytes * factor)) for factor in _NEAR]
+    smallest = min(stream_sizes(best.partition, room), default=0)
+    sizes = sorted({min(max(size, smallest), room.stream_bytes) for size in near})
+    return _sweep(best.partition, device, room, sizes, best)
+
+
+def _sweep(
+    partition: Partition,
+    device: DeviceProfile,
+    room: Room,
+    sizes: Sequence[int],
+    best: Candidate | None,
+) -> Candidate | None:
+    """Try one partition with sizes of streaming memory, ascending; return the best so far."""
+    outline = partition.outline
+    for stream_bytes in sizes:
+        resident_bytes = room.residents_beside(stream_bytes)
+        streamed_bytes = outline.used_bytes - resident_bytes
+        least_s = least_latency_s(outline.compute_s, streamed_bytes, device)
+        if best is not None and least_s >= best.timeline.latency_s:
+            break
+        candidates = list(
+            grow_residents(
+                partition, device, stream_bytes=stream_bytes, resident_bytes=resident_bytes
+            )
+        )
+        if candidates:
+            last = candidates[-1]
+            candidates += _lay_anew(last, device, room.stream_beside(last.resident_bytes))
+            best = min([*candidates, *([best] if best else [])], key=lambda c: c.rank)
+    return best
+
+
+def stream_sizes(partition: Partition, room: Room) -> list[int]:
+    """Propose sizes of the streaming memory, ascending."""
+    if partition.outline.used_bytes <= room.resident_bytes:
+        return [0]
+    sizes = sorted({run.size_bytes for run in partition.runs if not run.is_pinned}, reverse=True)
+    # Less than this makes no more room for residents.
+    smallest = max(room.total_bytes - room.resident_bytes, min(sizes, default=0))
+    proposals = {size * factor for size in sizes[:4] for factor in (1, 2)}
+    proposals.add(smallest)
+    size = float(max(smallest, PAGE_BYTES))
+    while size <= room.stream_bytes:
+        proposals.add(round_up(int(size)))
+        size *= _STREAM_STEP
+    return sorted(size for size in proposals if smallest <= size <= room.stream_bytes)
+
+
+def _lay_anew(candidate: Candidate, device: DeviceProfile, stream_bytes: int) -> list[Candidate]:
+    """Lay the streamed runs out in both ways, in all memory that the residents leave."""
+    partition, residents = candidate.partition, candidate.residents
+    layouts = [lay(partition, residents, stream_bytes) for lay in (lay_ring, lay_oldest_first)]
+    return [evaluate(partition, device, residents, slots) for slots in layouts if slots is not None]

@@ -1,0 +1,93 @@
+"""What `swapnet plan` was asked about: networks, and a budget in one of its forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapnet_core.errors import InputError
+from swapnet_core.margin import start_position
+from swapnet_core.sizes import parse_size
+from swapnet_core.system_memory import read_memory_bounds
+from swapnet_ros.cli.networks import PlannableNetwork, named_network, parse_shape
+from swapnet_ros.cli.paired import choose_budget
+from swapnet_ros.cli.scenario import is_scenario, read_scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to plan.
+
+    Attributes:
+        networks: that are to share the budget.
+        budget_bytes: from the networks' demand in bytes to the budget in bytes.
+        cache_dir: as the scenario has it; None for the user's cache folder.
+    """
+
+    networks: tuple[PlannableNetwork, ...]
+    budget_bytes: Callable[[int], int]
+    cache_dir: Path | None
+
+
+def find_wanted(
+    target: str,
+    *,
+    shape: str | None,
+    rate_hz: float | None,
+    budget: str | None,
+    ratio: float | None,
+) -> Wanted:
+    """Read the command line's words.
+
+    Args:
+        target: network, or scenario file.
+        shape: of a network's input, as `parse_shape` reads it; None for the network's own.
+        rate_hz: wanted of a network; None or 0 for as often as there is time.
+        budget: a size, or `auto` for what this system has free now.
+        ratio: demand over budget; one of the two, or for scenarios none.
+
+    Raises:
+        InputError: there is no such network, or the words do not go together.
+        NodeError: the scenario file has mistakes.
+    """
+    if is_scenario(target):
+        if shape is not None or rate_hz is not None:
+            raise InputError("--input and --rate are for a network; a scenario has its own")
+        scenario = read_scenario(Path(target))
+        if not scenario.networks:
+            raise InputError(f"{target}: the parameter `nodes` names no task to plan for")
+        networks, cache_dir = scenario.networks, scenario.cache_dir
+        if budget is None and ratio is None:
+            budget = scenario.budget
+    else:
+        networks, cache_dir = (_named(target, shape, rate_hz),), None
+    budget_bytes = None if budget is None else _read_budget(budget)
+    # Now, and not after minutes of tracing:
+    choose_budget(1, budget_bytes, ratio)
+    return Wanted(
+        networks=networks,
+        budget_bytes=lambda demand_bytes: choose_budget(demand_bytes, budget_bytes, ratio),
+        cache_dir=cache_dir,
+    )
+
+
+def _named(name: str, shape: str | None, rate_hz: float | None) -> PlannableNetwork:
+    if rate_hz is not None and not 0.0 <= rate_hz < math.inf:
+        raise InputError(f"a rate of {rate_hz} Hz is not possible; 0 means as often as it can")
+    found = named_network(name, None if shape is None else parse_shape(shape))
+    return PlannableNetwork(
+        name=found.name,
+        network=found.name,
+        rate_hz=rate_hz or None,
+        build=found.build,
+        inputs=found.inputs,
+        weights=None,
+    )
+
+
+def _read_budget(budget: str) -> int:
+    if budget == "auto":
+        return start_position(read_memory_bounds()).budget_bytes
+    return parse_size(budget)

@@ -1,0 +1,246 @@
+"""What `swapnet plan` knows: plans, admission and latency over budget, from profiles alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapnet_core import device_profile
+from swapnet_core.cache import default_cache_dir
+from swapnet_core.planner import make_plan, smallest_budget_bytes
+from swapnet_core.policy import Load, admit, assess, load_of
+from swapnet_core.profiling import profile_network
+from swapnet_core.reports import Admission
+from swapnet_core.shares import Claim, split_budget
+from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan, round_up
+from swapnet_ros.cli.networks import PlannableNetwork
+
+CURVE_POINTS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledNetwork:
+    """A network as far as planning needs it.
+
+    Attributes:
+        name: of the task, or of the network where it stands alone.
+        network: its own name.
+        rate_hz: inferences per second; None: as often as there is time.
+    """
+
+    name: str
+    network: str
+    rate_hz: float | None
+    profile: NetworkProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """What one budget would give.
+
+    Attributes:
+        latencies_s: predicted, one per network.
+        admission: whether the declared rates fit then; without a budget that would do.
+    """
+
+    budget_bytes: int
+    latencies_s: tuple[float, ...]
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSet:
+    """The answer for one budget.
+
+    Attributes:
+        device: what was measured here once.
+        demand_bytes: with everything in memory: weights and buffers, and the largest activation
+            peak, since one inference runs at a time.
+        least_bytes: the smallest budget at which the networks run at all.
+        networks: in the order given.
+        plans: one per network; empty where the budget is below `least_bytes`.
+        admission: for this budget, or where that is too small, for the least one.
+        curve: by budget, from the least to the one with everything resident.
+    """
+
+    device: DeviceProfile
+    budget_bytes: int
+    demand_bytes: int
+    least_bytes: int
+    networks: tuple[ProfiledNetwork, ...]
+    plans: tuple[SwapPlan, ...]
+    admission: Admission
+    curve: tuple[CurvePoint, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the networks run within the budget, at their rates."""
+        return bool(self.plans) and self.admission.fits
+
+
+class NetworkSet:
+    """Networks that share one device; remembers the plans that it made. For one thread."""
+
+    def __init__(self, networks: Sequence[ProfiledNetwork], device: DeviceProfile) -> None:
+        self.networks = tuple(networks)
+        self.device = device
+        self._plans: dict[int, tuple[SwapPlan, ...]] = {}
+
+    @property
+    def demand_bytes(self) -> int:
+        """What the networks need with everything in memory, one inference at a time."""
+        profiles = [network.profile for network in self.networks]
+        weights = sum(weight.size_bytes for each in profiles for weight in each.trace.weights)
+        return weights + self._fixed_bytes
+
+    @property
+    def least_bytes(self) -> int:
+        """The smallest budget that can be planned for."""
+        return self._fixed_bytes + sum(claim.floor_bytes for claim in self._claims)
+
+    @property
+    def full_bytes(self) -> int:
+        """With this budget everything is resident."""
+        ceilings = sum(claim.ceiling_bytes for claim in self._claims)
+        return max(self.least_bytes, self._fixed_bytes + ceilings)
+
+    def plans_at(self, budget_bytes: int) -> tuple[SwapPlan, ...]:
+        """Plan all networks for a budget.
+
+        Raises:
+            BudgetTooSmallError: it is below `least_bytes`.
+        """
+        budget_bytes = min(budget_bytes, self.full_bytes)
+        if budget_bytes not in self._plans:
+            self._plans[budget_bytes] = self._plan(budget_bytes)
+        return self._plans[budget_bytes]
+
+    def loads_at(self, budget_bytes: int) -> list[Load]:
+        """Say what the networks cost under their plans for a budget."""
+        return [
+            load_of(network.name, network.rate_hz, network.profile, plan)
+            for network, plan in zip(self.networks, self.plans_at(budget_bytes), strict=True)
+        ]
+
+    def _plan(self, budget_bytes: int) -> tuple[SwapPlan, ...]:
+        shares = split_budget(budget_bytes - self._fixed_bytes, self._claims)
+        return tuple(
+            make_plan(
+                network.profile,
+                self.device,
+                budget_bytes=share + _own_fixed_bytes(network.profile),
+            )
+            for network, share in zip(self.networks, shares, strict=True)
+        )
+
+    @property
+    def _claims(self) -> list[Claim]:
+        return [_claim(network.name, network.profile) for network in self.networks]
+
+    @property
+    def _fixed_bytes(self) -> int:
+        traces = [network.profile.trace for network in self.networks]
+        buffers = sum(trace.buffer_bytes for trace in traces)
+        return buffers + max((trace.activation_bytes for trace in traces), default=0)
+
+
+def profile_all(
+    networks: Sequence[PlannableNetwork],
+    *,
+    cache_dir: Path | None,
+    progress: Callable[[str], None],
+) -> NetworkSet:
+    """Find the profiles of networks and device in the cache; trace and measure what is missing.
+
+    Args:
+        networks: to plan for.
+        cache_dir: for profiles and block files; None for the user's cache folder.
+        progress: told what is done next.
+
+    Raises:
+        SwapNetError: a network cannot be traced, or the cache directory cannot be used.
+    """
+    root = cache_dir if cache_dir is not None else default_cache_dir()
+    profiled = []
+    for network in networks:
+        progress(f"{network.name}: profile (traced once where the cache has none)")
+        profile = profile_network(
+            network.build, network.inputs, weights=network.weights, cache_dir=root
+        )
+        profiled.append(
+            ProfiledNetwork(
+                name=network.name,
+                network=network.network,
+                rate_hz=network.rate_hz,
+                profile=profile,
+            )
+        )
+    progress("storage: profile (measured once)")
+    return NetworkSet(profiled, device_profile.load_or_measure(root))
+
+
+def plan_set(
+    networks: NetworkSet, budget_bytes: int, *, progress: Callable[[str], None]
+) -> PlannedSet:
+    """Plan for a budget, find the smallest that would do, and sweep budgets for the curve.
+
+    Args:
+        networks: with their profiles.
+        budget_bytes: may be too small.
+        progress: told what is done next.
+    """
+    progress("admission")
+    is_enough = budget_bytes >= networks.least_bytes
+    admission = admit(
+        networks.loads_at,
+        networks.device,
+        budget_bytes=max(budget_bytes, networks.least_bytes),
+        least_bytes=networks.least_bytes,
+        full_bytes=networks.full_bytes,
+    )
+    return PlannedSet(
+        device=networks.device,
+        budget_bytes=budget_bytes,
+        demand_bytes=networks.demand_bytes,
+        least_bytes=networks.least_bytes,
+        networks=networks.networks,
+        plans=networks.plans_at(budget_bytes) if is_enough else (),
+        admission=admission,
+        curve=tuple(_sweep(networks, progress)),
+    )
+
+
+def _sweep(networks: NetworkSet, progress: Callable[[str], None]) -> list[CurvePoint]:
+    points = []
+    budgets = curve_budgets(networks.least_bytes, networks.full_bytes)
+    for number, budget_bytes in enumerate(budgets, start=1):
+        progress(f"latency over budget: {number} of {len(budgets)}")
+        loads = networks.loads_at(budget_bytes)
+        points.append(
+            CurvePoint(
+                budget_bytes=budget_bytes,
+                latencies_s=tuple(load.latency_s for load in loads),
+                admission=assess(loads, networks.device),
+            )
+        )
+    return points
+
+
+def curve_budgets(least_bytes: int, full_bytes: int) -> list[int]:
+    """Space budgets by equal factors: small ones differ most; whole pages, ends included."""
+    factor = full_bytes / least_bytes
+    shares = [number / (CURVE_POINTS - 1) for number in range(1, CURVE_POINTS - 1)]
+    inner = [round_up(int(least_bytes * factor**share)) for share in shares]
+    return sorted({least_bytes, *(b for b in inner if b < full_bytes), full_bytes})
+
+
+def _claim(name: str, profile: NetworkProfile) -> Claim:
+    floor_bytes = smallest_budget_bytes(profile) - _own_fixed_bytes(profile)
+    return Claim(
+        name=name, floor_bytes=floor_bytes, ceiling_bytes=max(floor_bytes, profile.weight_bytes)
+    )
+
+
+def _own_fixed_bytes(profile: NetworkProfile) -> int:
+    return profile.trace.buffer_bytes + profile.trace.activation_bytes

@@ -1,0 +1,386 @@
+"""Networks with tiled layers, by plans that are cut by hand: right whatever the network does."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.copies import PrivateCopies
+from swapnet_core.errors import BudgetTooSmallError, StorageError
+from swapnet_core.loading import Example, prepare
+from swapnet_core.runner import Inference, PlannedAccess, Runner, StoredAccess
+from swapnet_core.specs import (
+    NO_STEP,
+    PAGE_BYTES,
+    BlockSpec,
+    NetworkProfile,
+    SwapPlan,
+    TileSpec,
+    round_up,
+)
+from swapnet_core.swapper import FetchPool
+from swapnet_core.testing import MemoryStore
+
+_WIDTH = 160
+_HIDDEN = 1024
+_TOLERANCE = 1e-6
+_TILES = {"wide": 256, "narrow": 32}
+_INPUT = torch.randn(3, _WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+class _Net(nn.Module):
+    """Two layers that may be tiled between small ones; `detour` is what it did not do before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(_WIDTH, _WIDTH)
+        self.wide = nn.Linear(_WIDTH, _HIDDEN)
+        self.narrow = nn.Linear(_HIDDEN, _WIDTH)
+        self.last = nn.Linear(_WIDTH, _WIDTH)
+        self.detour = ""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        if self.detour == "early":
+            x = torch.tanh(self.last(x))
+        kept = self.wide.weight
+        if self.detour == "norm":
+            x = x / kept.norm()
+        if self.detour == "twice":
+            x = x + functional.linear(x, kept).mean()
+        if self.detour == "thread":
+            x = x + _in_a_thread(lambda: functional.linear(x, kept)).mean()
+        if self.detour == "caught":
+            with pytest.raises(RuntimeError, match="dtype"):
+                functional.linear(x.double(), kept)
+        x = torch.tanh(functional.linear(x, kept, self.wide.bias))
+        if self.detour == "again":
+            x = x + functional.linear(x, self.wide.weight.T)[..., :1]
+        x = torch.tanh(self.narrow(x))
+        if self.detour == "late":
+            x = torch.tanh(self.narrow(self.wide(x)))
+        if self.detour == "broken":
+            raise ValueError(self.detour)
+        return self.last(x)
+
+
+def _in_a_thread(compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+    found: list[torch.Tensor] = []
+
+    def run() -> None:
+        with torch.inference_mode():
+            found.append(compute())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def _cut(
+    profile: NetworkProfile,
+    tile_rows: Mapping[str, int],
+    *,
+    slots: int = 2,
+    residents: Collection[int] = (),
+) -> SwapPlan:
+    """Plan a network of one layer per cell by hand.
+
+    Args:
+        profile: of the network.
+        tile_rows: for the layers that are tiled: rows per tile.
+        slots: for streamed blocks, each as long as the longest one.
+        residents: numbers of blocks that stay.
+    """
+    layers = profile.trace.layers
+    found: list[BlockSpec] = []
+    blocks_of: dict[int, list[int]] = {}
+    for cell in profile.cells:
+        (layer,) = range(*cell.layers)
+        rows = tile_rows.get(layers[layer].name)
+        if rows is None:
+            found.append(_block(cell.offset_bytes, cell.size_bytes, layers[layer].weights))
+            blocks_of[layer] = [len(found) - 1]
+            continue
+        weight, bias = layers[layer].weights
+        tiles = _tile_blocks(profile, weight, rows)
+        blocks_of[layer] = list(range(len(found), len(found) + len(tiles)))
+        found += [*tiles, _pages_around(profile, bias)]
+    tiled = {block for blocks in blocks_of.values() for block in blocks}
+    stays = {n for n in range(len(found)) if n in residents or n not in tiled}
+    return _lay_out(profile, found, stays, slots, blocks_of)
+
+
+def _block(
+    offset_bytes: int, size_bytes: int, weights: tuple[int, ...], tile: TileSpec | None = None
+) -> BlockSpec:
+    return BlockSpec(
+        weights=weights,
+        file_offset_bytes=offset_bytes,
+        size_bytes=size_bytes,
+        slot_offset_bytes=0,
+        is_resident=False,
+        tile=tile,
+    )
+
+
+def _pages_around(profile: NetworkProfile, weight: int) -> BlockSpec:
+    begin = profile.weight_offsets_bytes[weight]
+    first = begin // PAGE_BYTES * PAGE_BYTES
+    end = round_up(begin + profile.trace.weights[weight].size_bytes)
+    return _block(first, end - first, (weight,))
+
+
+def _tile_blocks(profile: NetworkProfile, index: int, rows: int) -> list[BlockSpec]:
+    weight = profile.trace.weights[index]
+    row_bytes = weight.size_bytes // weight.shape[0]
+    blocks = []
+    for begin in range(0, weight.shape[0], rows):
+        end = min(begin + rows, weight.shape[0])
+        offset = profile.weight_offsets_bytes[index] + begin * row_bytes
+        first = offset // PAGE_BYTES * PAGE_BYTES
+        size = round_up(offset + (end - begin) * row_bytes) - first
+        tile = TileSpec(weight=index, rows=(begin, end), offset_bytes=offset - first)
+        blocks.append(_block(first, size, (), tile))
+    return blocks
+
+
+def _lay_out(
+    profile: NetworkProfile,
+    found: list[BlockSpec],
+    stays: Collection[int],
+    slots: int,
+    blocks_of: Mapping[int, list[int]],
+) -> SwapPlan:
+    slot_bytes = max(block.size_bytes for n, block in enumerate(found) if n not in stays)
+    end = stream_bytes = slots * slot_bytes
+    blocks, streamed = [], 0
+    for number, block in enumerate(found):
+        if number in stays:
+            blocks.append(replace(block, slot_offset_bytes=end, is_resident=True))
+            end += block.size_bytes
+        else:
+            blocks.append(replace(block, slot_offset_bytes=streamed % slots * slot_bytes))
+            streamed += 1
+    uses: list[int] = []
+    step_uses = []
+    for layer in profile.trace.steps:
+        used = [block for block in blocks_of[layer] if block not in stays]
+        step_uses.append(len(uses) if used else NO_STEP)
+        uses += used
+    return SwapPlan(
+        budget_bytes=end,
+        blocks=tuple(blocks),
+        uses=tuple(uses),
+        step_uses=tuple(step_uses),
+        stream_bytes=stream_bytes,
+        region_bytes=end,
+        fixed_bytes=0,
+        streamed_bytes=0,
+        predicted_latency_s=0.0,
+        predicted_stall_s=0.0,
+        bound_s=0.0,
+    )
+
+
+class _Bench:
+    """A network that runs by plans cut by hand, from a store whose pages can break."""
+
+    def __init__(self, root: Path) -> None:
+        self.network = _Net().eval()
+        prepared = prepare(root, self.network, Example(inputs=(_INPUT,), kwargs={}), None)
+        self.profile = prepared.profile
+        self.store = MemoryStore(prepared.block_file.path.read_bytes())
+        weights = self.profile.trace.weights
+        self._idle = StoredAccess(PrivateCopies(weights, self._fill))
+        self._copies = PrivateCopies(weights, self._fill)
+        self._assembly = prepared.assembly
+        self._assembly.source = self._idle
+        self._pool = FetchPool()
+
+    def expect(self, detour: str = "") -> torch.Tensor:
+        """What the network gives with all its weights."""
+        self._assembly.source = self._idle
+        self.network.detour = detour
+        with torch.inference_mode():
+            return self.network(_INPUT)
+
+    def adopt(self, plan: SwapPlan) -> None:
+        region = CpuBackend().allocate(plan.region_bytes)
+        self.lane = self._pool.open_lane(plan, region, self.store.read_into)
+        access = PlannedAccess(self.profile, plan, self.lane, region, self._copies, self._idle)
+        self._runner = Runner(self._assembly, access, self._idle, region)
+
+    def run(self, detour: str = "") -> Inference:
+        """Run the network and compare it with itself."""
+        expected = self.expect(detour)
+        output, inference = self.run_plainly(detour)
+        assert (output - expected).abs().max() <= _TOLERANCE * expected.abs().max()
+        return inference
+
+    def run_plainly(self, detour: str = "") -> tuple[torch.Tensor, Inference]:
+        self.network.detour = detour
+        return self._runner.run((_INPUT,), {})
+
+    def drop_plan(self) -> None:
+        self._pool.close_lane(self.lane)
+
+    def close(self) -> None:
+        self._pool.close()
+        self._assembly.detach()
+
+    def _fill(self, weight: int, target: memoryview) -> int:
+        offset = self.profile.weight_offsets_bytes[weight]
+        start = offset % PAGE_BYTES
+        pages = round_up(start + self.profile.trace.weights[weight].size_bytes)
+        self.store.read_into(target[:pages], offset - start)
+        return start
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Bench]:
+    bench = _Bench(tmp_path_factory.mktemp("tiled"))
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def bench(opened: _Bench) -> Iterator[_Bench]:
+    """Two tiled layers and two slots; tiles of 256 and 32 rows."""
+    opened.adopt(_cut(opened.profile, _TILES))
+    yield opened
+    opened.store.mend()
+    opened.drop_plan()
+
+
+def test_tiles_come_in_turn_and_again_in_the_next_inference(bench: _Bench) -> None:
+    for _ in range(3):
+        assert bench.run().faults == 0
+
+
+def test_tiled_layers_are_never_in_memory_whole(bench: _Bench) -> None:
+    weights = sum(weight.size_bytes for weight in bench.profile.trace.weights)
+    assert bench.lane.plan.region_bytes < weights / 3
+    assert not bench.lane.plan.is_exact
+
+
+@pytest.mark.parametrize("detour", ["twice", "again", "norm", "early", "late", "thread", "caught"])
+def test_what_was_not_traced_is_right_all_the_same(opened: _Bench, detour: str) -> None:
+    opened.adopt(_cut(opened.profile, _TILES, slots=10))
+    try:
+        assert opened.run().faults == 0
+        for _ in range(2):
+            assert (opened.run(detour).faults > 0) == (detour != "thread")
+        assert opened.run().faults == 0
+    finally:
+        opened.drop_plan()
+
+
+@pytest.mark.parametrize("detour", ["twice", "early", "late", "caught"])
+def test_tiles_out_of_order_need_the_room_of_a_tile(bench: _Bench, detour: str) -> None:
+    assert bench.run(detour).faults > 0
+    assert bench.run().faults == 0
+
+
+def test_a_whole_weight_without_room_says_what_it_needs(bench: _Bench) -> None:
+    with pytest.raises(BudgetTooSmallError, match=r"wide\.weight") as refused:
+        bench.run_plainly("norm")
+    assert refused.value.needed_bytes > bench.lane.plan.budget_bytes
+    assert bench.run().faults == 0
+
+
+def test_an_inference_that_raises_leaves_the_next_one_alone(bench: _Bench) -> None:
+    with pytest.raises(ValueError, match="broken"):
+        bench.run_plainly("broken")
+    assert bench.run().faults == 0
+
+
+@pytest.mark.parametrize("tile", [0, 1, 3])
+def test_a_tile_that_cannot_be_read_ends_one_inference(bench: _Bench, tile: int) -> None:
+    plan = bench.lane.plan
+    blocks = [block for block in plan.blocks if block.tile is not None]
+    bench.run()
+    bench.store.break_page(blocks[tile].file_offset_bytes)
+    with pytest.raises(StorageError, match="broken"):
+        [bench.run_plainly() for _ in range(3)]  # it may be in its slot already
+    bench.store.mend()
+    assert bench.run().faults == 0
+
+
+def test_a_tiled_weight_tells_what_it_is_without_being_read(bench: _Bench) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def look(module: nn.Module, _inputs: object) -> None:
+        weight = module._parameters["weight"]
+        reads = len(bench.store.reads)
+        assert isinstance(weight, nn.Parameter)
+        seen.append((weight.shape, weight.dtype, weight.device.type, weight.requires_grad))
+        assert (weight.dim(), weight.numel(), len(weight)) == (2, 1024 * 160, 160)
+        assert weight.size(1) == 1024
+        assert weight.stride() == (1024, 1)
+        assert len(bench.store.reads) == reads
+
+    handle = bench.network.narrow.register_forward_pre_hook(look)
+    try:
+        bench.run()
+    finally:
+        handle.remove()
+    assert seen[1] == (torch.Size([160, 1024]), torch.float32, "cpu", True)
+
+
+def test_a_weight_that_is_kept_is_right_at_any_later_time(bench: _Bench) -> None:
+    kept: list[torch.Tensor] = []
+    handle = bench.network.narrow.register_forward_pre_hook(
+        lambda module, _inputs: kept.append(module._parameters["weight"])
+    )
+    try:
+        bench.run_plainly()
+    finally:
+        handle.remove()
+    with torch.inference_mode():
+        x = torch.ones(2, _HIDDEN)
+        expected = functional.linear(x, bench.network.narrow.weight)
+        assert torch.equal(functional.linear(x, kept[0]), expected)
+        assert torch.equal(kept[0] * 1.0, bench.network.narrow.weight * 1.0)
+    assert torch.equal(torch.as_tensor(kept[0].tolist()), bench.network.narrow.weight)
+    assert torch.equal(copy.deepcopy(kept[0]), bench.network.narrow.weight)
+    assert bench.run().faults == 0
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    wide=st.integers(1, 4),
+    narrow=st.integers(1, 6),
+    slots=st.integers(1, 4),
+    residents=st.sets(st.integers(0, 12)),
+    detours=st.lists(st.sampled_from(["", "", "twice", "early", "late", "caught"]), max_size=4),
+)
+def test_any_cut_gives_the_network_or_names_the_room_that_it_lacks(
+    opened: _Bench, wide: int, narrow: int, slots: int, residents: set[int], detours: list[str]
+) -> None:
+    rows = {"wide": 208 * wide, "narrow": 32 * narrow}
+    last = len(_cut(opened.profile, rows).blocks) - 1
+    opened.adopt(_cut(opened.profile, rows, slots=slots, residents=residents - {last}))
+    try:
+        for detour in ["", *detours, ""]:
+            try:
+                opened.run(detour)
+            except BudgetTooSmallError:
+                # Copies of whole layers may need more room than tiles in slots leave.
+                assert detour in ("early", "late")
+    finally:
+        opened.drop_plan()
