@@ -125,7 +125,9 @@ def search(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | N
     """
     best: Candidate | None = None
     seen: set[tuple[int, ...]] = set()
-    for target_bytes in _TARGETS_BYTES:
+    # Runs up to the largest atom fit wherever anything does.
+    largest_bytes = outline.needed_bytes - outline.pinned_bytes
+    for target_bytes in sorted({*_TARGETS_BYTES, largest_bytes}):
         partition = join_up_to(outline, device, target_bytes)
         begins = tuple(run.atoms[0] for run in partition.runs)
         if begins not in seen:

@@ -317,6 +317,14 @@ def test_a_budget_too_small_tells_one_that_is_accepted(
     assert plan.peak_bytes <= refused.value.needed_bytes
 
 
+@pytest.mark.parametrize("cell_bytes", [4096, 28 * 4096, 300 * 4096])
+def test_the_smallest_budget_is_one_slot_for_the_largest_cell(cell_bytes: int) -> None:
+    profile = simulated_profile(cell_bytes=[cell_bytes] * 12, steps=range(12))
+    assert smallest_budget_bytes(profile) == cell_bytes
+    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=cell_bytes)
+    assert plan.streamed_bytes == profile.weight_bytes
+
+
 def test_with_room_for_all_nothing_is_read_again() -> None:
     profile = simulated_profile(cell_bytes=[_CELL] * 10, steps=range(10))
     plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=profile.demand_bytes)
