@@ -58,6 +58,8 @@ def split_budget(budget_bytes: int, claims: Sequence[Claim]) -> list[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedNetwork:
+    """A network among others."""
+
     name: str
     profile: NetworkProfile
     rate_hz: float | None

@@ -289,7 +289,7 @@ def test_residents_that_cannot_be_read_leave_no_lane(pool: FetchPool) -> None:
     profile = _streaming_profile(4)
     plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=profile.demand_bytes)
     store = MemoryStore(stored_pattern(profile))
-    store.break_page(plan.blocks[1].file_offset_bytes)
+    store.break_page(plan.blocks[-1].file_offset_bytes)
     region = SimulatedBackend().allocate(plan.region_bytes)
     stream = pool.open_stream(plan.stream_bytes)
     with pytest.raises(StorageError, match="broken"):

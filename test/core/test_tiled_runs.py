@@ -18,8 +18,12 @@ from torch.nn import functional
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import BudgetTooSmallError, StorageError
+from swapnet_core.holding import Seat
+from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.loading import Example, prepare
+from swapnet_core.regions import JoinedRegion
 from swapnet_core.runner import Inference, PlannedAccess, Runner, StoredAccess
+from swapnet_core.scheduler import Scheduler
 from swapnet_core.specs import (
     NO_STEP,
     PAGE_BYTES,
@@ -209,6 +213,8 @@ class _Bench:
         self._assembly = prepared.assembly
         self._assembly.source = self._idle
         self._pool = FetchPool()
+        self._boundary = Scheduler()
+        self._ledger = MemoryLedger(0)
 
     def expect(self, detour: str = "") -> torch.Tensor:
         """What the network gives with all its weights."""
@@ -218,10 +224,22 @@ class _Bench:
             return self.network(_INPUT)
 
     def adopt(self, plan: SwapPlan) -> None:
-        region = CpuBackend().allocate(plan.region_bytes)
-        self.lane = self._pool.open_lane(plan, region, self.store.read_into)
-        access = PlannedAccess(self.profile, plan, self.lane, region, self._copies, self._idle)
-        self._runner = Runner(self._assembly, access, self._idle, region)
+        self._stream = self._pool.open_stream(plan.stream_bytes)
+        streaming = CpuBackend().allocate(plan.stream_bytes)
+        residents = CpuBackend().allocate(plan.region_bytes - plan.stream_bytes)
+        region = JoinedRegion(plan, streaming, residents)
+        self.lane = self._stream.open_lane(plan, region, self.store.read_into)
+        self._seat = Seat(plan=plan, lane=self.lane, region=region)
+        access = PlannedAccess(self, self._copies, self._idle, self._boundary)
+        self._runner = Runner(self._assembly, access, self._idle)
+
+    def seat(self) -> Seat:
+        """The plan cut by hand."""
+        return self._seat
+
+    def lease_rest(self) -> Lease:
+        """Nothing is free."""
+        return self._ledger.lease_rest("test")
 
     def run(self, detour: str = "") -> Inference:
         """Run the network and compare it with itself."""
@@ -235,10 +253,12 @@ class _Bench:
         return self._runner.run((_INPUT,), {})
 
     def drop_plan(self) -> None:
-        self._pool.close_lane(self.lane)
+        self._stream.close_lane(self.lane)
+        self._pool.close_stream(self._stream)
 
     def close(self) -> None:
         self._pool.close()
+        self._boundary.close()
         self._assembly.detach()
 
     def _fill(self, weight: int, target: memoryview) -> int:
