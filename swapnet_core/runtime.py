@@ -114,9 +114,11 @@ class SwapRuntime:
             example_kwargs: keyword inputs of the example.
 
         Returns:
-            A callable that gives what `network` gives under `torch.inference_mode()`, bit for
-            bit on the CPU. Weights that are outputs themselves are copied where torch's pytrees
-            reach them (tuples, lists, dicts), not inside objects of other classes.
+            A callable that gives what `network` gives under `torch.inference_mode()`: bit for
+            bit on the CPU, or, where the budget forces layers to run by tiles
+            (`plan.is_exact` tells), at least within the last bits of every such layer. Weights
+            that are outputs themselves are copied where torch's pytrees reach them (tuples,
+            lists, dicts), not inside objects of other classes.
 
         Raises:
             BudgetTooSmallError: the network does not fit beside those already loaded.
