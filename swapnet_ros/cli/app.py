@@ -42,7 +42,9 @@ def swapnet() -> None:
 
 @app.command()
 def bench(
-    network: Annotated[str, typer.Argument(help="torchvision name, yolov3, or a .cfg file.")],
+    network: Annotated[
+        str, typer.Argument(help="torchvision name, yolov3, ufld_resnet18, or a .cfg file.")
+    ],
     shape: Annotated[
         str | None, typer.Option("--input", help="Shape of the input, e.g. 1x3x224x224.")
     ] = None,

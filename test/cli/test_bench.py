@@ -40,6 +40,7 @@ def test_the_table_names_what_was_measured(swapnet):
         ((*_NETWORK, "--budget", "1MiB"), "a budget of 1.0 MiB is too small"),
         (("squeezenet1_1", "--input", "3x64", "--budget-ratio", "2"), "not an input shape"),
         (("yolov3", "--input", "2x3x64x64", "--budget-ratio", "2"), "not a batch of 2"),
+        (("ufld_resnet18", "--input", "1x3x64x64", "--budget-ratio", "2"), "288x800 pixels only"),
         (("absent.cfg", "--budget-ratio", "2"), "absent.cfg"),
     ],
 )
