@@ -18,7 +18,8 @@ class PlanFigures:
         predicted_s: latency as the plan had it.
         stall_s: part of the latency that compute waited for blocks.
         read_bytes: read from storage.
-        resident_bytes: weights that stayed in memory.
+        resident_bytes: weights that stayed in memory: residents, and streamed blocks whose slot no
+            other block uses.
         used_bytes: weights that the network uses, as they lie in blocks.
         ratios: swapped over plain latency, one per pair.
         difference: largest one between the outputs and the plain network's, relative to the

@@ -166,7 +166,7 @@ class _SwappedArm:
             predicted_s=self._plan.predicted_latency_s,
             stall_s=statistics.median(self._stalls_s),
             read_bytes=self._count_reads(),
-            resident_bytes=self._plan.resident_bytes,
+            resident_bytes=self._plan.resident_bytes + _undisturbed_bytes(self._plan),
             used_bytes=sum(block.size_bytes for block in self._plan.blocks),
             ratios=tuple(swapped_s / plain_s for swapped_s, plain_s in pairs),
             difference=self._difference,
@@ -190,6 +190,17 @@ class _SwappedArm:
 def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
     profile = loaded_profile(runtime, name)
     return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+
+
+def _undisturbed_bytes(plan: SwapPlan) -> int:
+    """Sum up the streamed blocks whose slots nobody else uses: nothing overwrites them."""
+    streamed = [plan.blocks[block] for block in dict.fromkeys(plan.uses)]
+    spans = [(b.slot_offset_bytes, b.slot_offset_bytes + b.size_bytes) for b in streamed]
+    return sum(
+        end - begin
+        for begin, end in spans
+        if sum(begin < other_end and other < end for other, other_end in spans) == 1
+    )
 
 
 def _calm_bytes_read(model: SwappedModel) -> int:
