@@ -6,6 +6,7 @@ finds. Layers are cut into tiles only where the budget forces it (see `make_plan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from swapnet_core.atoms import SMALLEST_TILE_BYTES, Outline, outline_network, tile_limits_bytes
@@ -17,6 +18,8 @@ from swapnet_core.sizes import format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
 _GAIN_OF_TILES = 1.1
+_REFINEMENT = 1.03
+"""How far above its result the first steps of a search may be."""
 _TILES_PER_ROOM = (2, 4, 8, 16)
 
 
@@ -70,26 +73,25 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
     See `make_plan` for when layers are tiled.
     """
     whole = outline_network(profile)
-    best = _best(whole, device, room)
+    best = _best(whole, device, room, math.inf)
+    below_s = math.inf
     if best is not None:
         least_s = least_latency_s(whole.compute_s, whole.used_bytes - room.total_bytes, device)
-        if best.timeline.latency_s <= least_s * _GAIN_OF_TILES:
+        below_s = best.timeline.latency_s / _GAIN_OF_TILES
+        if below_s <= least_s:
             return best
-    tiled = [_best(outline, device, room) for outline in _tilings(profile, room)]
-    found = [candidate for candidate in tiled if candidate is not None]
-    if not found:
-        return best
-    fastest = min(found, key=lambda candidate: candidate.rank)
-    if best is None or fastest.timeline.latency_s * _GAIN_OF_TILES <= best.timeline.latency_s:
-        return fastest
+    for outline in _tilings(profile, room):
+        tiled = _best(outline, device, room, below_s * _REFINEMENT)
+        if tiled is not None and tiled.timeline.latency_s < below_s:
+            best, below_s = tiled, tiled.timeline.latency_s
     return best
 
 
-def _best(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
+def _best(outline: Outline, device: DeviceProfile, room: Room, below_s: float) -> Candidate | None:
     atoms = len(outline.atoms)
     if atoms <= ALL_LAYOUTS_ATOMS:
         return try_all(outline, device, room)
-    found = [search(outline, device, room)]
+    found = [search(outline, device, room, below_s=below_s)]
     if atoms <= ALL_RESIDENTS_ATOMS:
         found.append(try_all(outline, device, room))
     candidates = [candidate for candidate in found if candidate is not None]
