@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from swapnet_core.partition import Partition
 from swapnet_core.specs import NO_STEP, BlockSpec, DeviceProfile, SwapPlan
-from swapnet_core.timeline import Timeline, Uses, find_gates, simulate
+from swapnet_core.timeline import Timeline, Uses, find_gates, read_anew, simulate
 
 _NO_SLOT = (0, 0)
 _LATENCY_DIGITS = 12
@@ -31,11 +31,13 @@ class Room:
         stream_bytes: for streamed blocks.
         resident_bytes: for residents.
         total_bytes: for both together.
+        is_shared: other networks stream through the same memory between two inferences.
     """
 
     stream_bytes: int
     resident_bytes: int
     total_bytes: int
+    is_shared: bool = False
 
     def stream_beside(self, resident_bytes: int) -> int:
         """Return what streamed blocks may take beside residents of so many bytes."""
@@ -149,6 +151,8 @@ def evaluate(
     """
     uses, compute_s, stay_uses = _stream(partition, residents)
     gates, in_place = find_gates(uses, slots)
+    if partition.outline.shares_stream:
+        read_anew(uses, gates, in_place)
     runs = partition.runs
     read_s = [0.0 if stays else runs[run].read_s for run, stays in zip(uses, in_place, strict=True)]
     timeline = simulate(

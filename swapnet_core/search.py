@@ -40,7 +40,12 @@ def least_latency_s(compute_s: float, streamed_bytes: float, device: DeviceProfi
 
 
 def grow_residents(
-    partition: Partition, device: DeviceProfile, *, stream_bytes: int, resident_bytes: int
+    partition: Partition,
+    device: DeviceProfile,
+    *,
+    stream_bytes: int,
+    resident_bytes: int,
+    batch_share: float = _BATCH_SHARE,
 ) -> Iterator[Candidate]:
     """Fill memory with residents, in steps, each where the inference before loses most time.
 
@@ -49,6 +54,7 @@ def grow_residents(
         device: that it runs on.
         stream_bytes: memory for the slots of streamed runs; larger runs are resident.
         resident_bytes: memory for residents.
+        batch_share: part of what is free that one step takes.
 
     Yields:
         A candidate per step, with more and more residents; none where those that have to be
@@ -63,7 +69,7 @@ def grow_residents(
             return
         candidate = evaluate(partition, device, frozenset(residents), slots)
         yield candidate
-        batch_bytes = max(int(free_bytes * _BATCH_SHARE), min(free_bytes, stream_bytes // 4))
+        batch_bytes = max(int(free_bytes * batch_share), min(free_bytes, stream_bytes // 4))
         chosen = _choose(candidate, device, free_bytes, batch_bytes)
         if not chosen:
             return
@@ -133,7 +139,7 @@ def search(
     best: Candidate | None = None
     seen: set[tuple[int, ...]] = set()
     # Runs up to the largest atom fit wherever anything does.
-    largest_bytes = outline.needed_bytes - outline.pinned_bytes
+    largest_bytes = outline.slot_bytes
     for target_bytes in sorted({*_TARGETS_BYTES, largest_bytes}):
         partition = join_up_to(outline, device, target_bytes)
         begins = tuple(run.atoms[0] for run in partition.runs)

@@ -95,6 +95,22 @@ def find_gates(
     return gates, in_place
 
 
+def read_anew(blocks: Sequence[int], gates: list[int], in_place: list[bool]) -> None:
+    """Forget what lies in place from the inference before: others have used the memory since.
+
+    Args:
+        blocks: the block of each use, in cyclic order of use.
+        gates: from `find_gates`; changed.
+        in_place: the same.
+    """
+    last = {block: use - len(blocks) for use, block in enumerate(blocks)}
+    for use, block in enumerate(blocks):
+        if last[block] < 0 and in_place[use]:
+            in_place[use] = False
+            gates[use] = use - last[block]
+        last[block] = use
+
+
 def simulate(uses: Uses, *, compute_slowdown: float) -> Timeline:
     """Predict one inference among many of the same network, back to back.
 
