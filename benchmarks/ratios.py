@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ _HEADERS = (
     "plain, ms",
     "swapped, ms",
     "predicted, ms",
+    "at the speed of plain",
     "stall, ms",
     "ratio to plain (pairs)",
     "bound, ms",
@@ -61,6 +63,18 @@ def main() -> None:
             if options.json is not None:
                 options.json.parent.mkdir(parents=True, exist_ok=True)
                 options.json.write_text(json.dumps(rows, indent=2))
+    for key in ("predicted_s", "predicted_at_speed_s"):
+        print(f"\n{key} against measured: {_errors(rows, key)}")
+
+
+def _errors(rows: list[dict[str, Any]], key: str) -> str:
+    """Median and range, over the bench set, of how far predictions are off."""
+    swapped = [row["swapped"] for row in rows if "swapped" in row]
+    if not swapped:
+        return "no rows"
+    errors = sorted(figures[key] / figures["swapped_s"] - 1 for figures in swapped)
+    off = statistics.median(abs(error) for error in errors)
+    return f"{off:.1%} off in the median, {errors[0]:+.1%} to {errors[-1]:+.1%}"
 
 
 def _parse() -> argparse.Namespace:
@@ -98,7 +112,6 @@ def _line(row: dict[str, Any]) -> str:
 
 def _figures(row: dict[str, Any]) -> list[str]:
     swapped = row["swapped"]
-    predicted = swapped["predicted_s"] / swapped["swapped_s"] - 1
     return [
         _mib(row["demand_bytes"]),
         _mib(row["budget_bytes"]),
@@ -106,7 +119,8 @@ def _figures(row: dict[str, Any]) -> list[str]:
         _read(swapped),
         _ms(row["plain_s"]),
         _ms(swapped["swapped_s"]),
-        f"{_ms(swapped['predicted_s'])} ({predicted:+.1%})",
+        _prediction(swapped, "predicted_s"),
+        _prediction(swapped, "predicted_at_speed_s"),
         _ms(swapped["stall_s"]),
         _ratio(swapped),
         _ms(row["bound_s"]),
@@ -114,6 +128,10 @@ def _figures(row: dict[str, Any]) -> list[str]:
         _exact(swapped),
         *_rival(row),
     ]
+
+
+def _prediction(figures: dict[str, Any], key: str) -> str:
+    return f"{_ms(figures[key])} ({figures[key] / figures['swapped_s'] - 1:+.1%})"
 
 
 def _read(figures: dict[str, Any]) -> str:

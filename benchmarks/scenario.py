@@ -29,6 +29,7 @@ from swapnet_core import SwappedModel, SwapRuntime
 from swapnet_core.errors import BudgetTooSmallError, DeadlineMissedError
 from swapnet_core.reports import ModelStats, summarize_latencies
 from swapnet_core.testing import loaded_profile
+from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork, named_network
 from swapnet_ros.cli.outputs import largest_difference
 
@@ -115,7 +116,10 @@ def main() -> None:
     networks = {task.name: named_network(task.network, task.shape) for task in TASKS}
     plain_s, expected = _measure_plain(networks)
     rates_hz = _rates(plain_s)
-    with SwapRuntime(budget=_UNLIMITED_BYTES, cache_dir=options.cache_dir) as runtime:
+    with (
+        fresh_cache(options.cache_dir) as root,
+        SwapRuntime(budget=_UNLIMITED_BYTES, cache_dir=root) as runtime,
+    ):
         models = {
             name: runtime.load(name, network.build(), network.inputs, rate_hz=rates_hz[name])
             for name, network in networks.items()
@@ -141,7 +145,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90.0, help="Of load, for each arm.")
     parser.add_argument("--ratios", nargs="+", type=float, default=_RATIOS)
-    parser.add_argument("--cache-dir", type=Path)
+    parser.add_argument("--cache-dir", type=Path, help="For a fresh cache in it.")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

@@ -15,7 +15,9 @@ class PlanFigures:
 
     Attributes:
         swapped_s: measured latency, the median.
-        predicted_s: latency as the plan had it.
+        predicted_s: latency as the plan had it, from compute times measured before the pairs.
+        predicted_at_speed_s: the same with those times scaled to the pairs' plain latency, as the
+            machine may have become faster or slower meanwhile.
         stall_s: part of the latency that compute waited for blocks.
         read_bytes: read from storage.
         resident_bytes: weights that stayed in memory: residents, and streamed blocks whose slot no
@@ -29,6 +31,7 @@ class PlanFigures:
 
     swapped_s: float
     predicted_s: float
+    predicted_at_speed_s: float
     stall_s: float
     read_bytes: int
     resident_bytes: int

@@ -23,8 +23,8 @@ def bench_table(result: PairedResult) -> Table:
         "read bandwidth": f"{format_size(result.bandwidth_bytes_per_s)}/s",
         "plain, in memory": _ms(result.plain_s),
         "swapped": _ms(swapped.swapped_s),
-        "predicted": f"{_ms(swapped.predicted_s)} "
-        f"({swapped.predicted_s / swapped.swapped_s - 1:+.1%} of measured)",
+        "predicted": _prediction(swapped.predicted_s, swapped),
+        "predicted from plain, in memory": _prediction(swapped.predicted_at_speed_s, swapped),
         "stall": _ms(swapped.stall_s),
         "bound max(compute, read)": f"{_ms(result.bound_s)} (read {_ms(result.read_s)})",
         "ratio to plain": _ratios(swapped),
@@ -47,6 +47,10 @@ def bench_table(result: PairedResult) -> Table:
 
 def _ratios(figures: PlanFigures) -> str:
     return f"{figures.ratio:.3f} (pairs {min(figures.ratios):.3f} to {max(figures.ratios):.3f})"
+
+
+def _prediction(predicted_s: float, figures: PlanFigures) -> str:
+    return f"{_ms(predicted_s)} ({predicted_s / figures.swapped_s - 1:+.1%} of measured)"
 
 
 def _outputs(figures: PlanFigures) -> str:

@@ -19,8 +19,10 @@ from swapnet_core.errors import BudgetTooSmallError, InputError
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.testing import impose_plan, loaded_profile
 from swapnet_ros.cli.bench_result import PairedResult, PlanFigures
+from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork
 from swapnet_ros.cli.outputs import largest_difference
+from swapnet_ros.cli.prediction import predict_latency_s
 
 _BATCH = 3
 _SETTLE_S = 0.05
@@ -62,7 +64,7 @@ def measure_pairs(
         budget_bytes: from the network's demand in bytes to the budget in bytes.
         rival: another way to choose a plan, to be measured in turn; None: only the core's.
         pairs: how many times each is measured; each time three inferences in a row.
-        cache_dir: for the block file.
+        cache_dir: in which a fresh cache is made.
         progress: told the number of finished pairs.
 
     Raises:
@@ -71,7 +73,7 @@ def measure_pairs(
     """
     load_average = os.getloadavg()[0]
     plain = network.build()
-    with SwapRuntime(budget=2**62, cache_dir=cache_dir) as runtime:
+    with fresh_cache(cache_dir) as root, SwapRuntime(budget=2**62, cache_dir=root) as runtime:
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
         runtime.set_budget(budget_bytes(model.stats().demand_bytes))
         plain_arm = _PlainArm(runtime, plain, network.inputs)
@@ -159,18 +161,24 @@ class _SwappedArm:
     def figures(self) -> PlanFigures:
         """Summarize the turns."""
         pairs = zip(self._latencies_s, self._plain.latencies_s, strict=True)
-        weights = loaded_profile(self._runtime, self._model.name).trace.weights
+        profile = loaded_profile(self._runtime, self._model.name)
         tiles = [block.tile for block in self._plan.blocks if block.tile is not None]
         return PlanFigures(
             swapped_s=statistics.median(self._latencies_s),
             predicted_s=self._plan.predicted_latency_s,
+            predicted_at_speed_s=predict_latency_s(
+                self._plan,
+                profile,
+                self._runtime.device_profile,
+                compute_s=statistics.median(self._plain.latencies_s),
+            ),
             stall_s=statistics.median(self._stalls_s),
             read_bytes=self._count_reads(),
             resident_bytes=self._plan.resident_bytes + _undisturbed_bytes(self._plan),
             used_bytes=sum(block.size_bytes for block in self._plan.blocks),
             ratios=tuple(swapped_s / plain_s for swapped_s, plain_s in pairs),
             difference=self._difference,
-            tiles=dict(Counter(weights[tile.weight].name for tile in tiles)),
+            tiles=dict(Counter(profile.trace.weights[tile.weight].name for tile in tiles)),
         )
 
     def _adopt(self) -> None:
