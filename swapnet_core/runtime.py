@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import InputError
+from swapnet_core.errors import InputError, SwapNetError
 from swapnet_core.fleet import Fleet, Models, describe
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example
@@ -129,7 +130,7 @@ class SwapRuntime:
                 "positional inputs, e.g. (image,)"
             )
         example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
-        model = self._scheduler.run_exclusive(
+        model = self._dispatcher.run_exclusive(
             lambda: self._load(name, network, example, weights, rate_hz)
         )
         return SwappedModel(
@@ -202,7 +203,13 @@ class SwapRuntime:
         return self._device
 
     def close(self) -> None:
-        """Finish the present job, drop the queued ones, give everything back. Idempotent."""
+        """Finish the present job, drop the queued ones, give everything back. Idempotent.
+
+        Raises:
+            InputError: called by a job, or by a callback of its future: it would wait for itself.
+        """
+        if self._scheduler.is_in_job:
+            raise InputError("close() waits for the present job, so no job can call it")
         with self._lock:
             if not self._is_open:
                 return
@@ -228,7 +235,7 @@ class SwapRuntime:
         models = self._fleet.models
         # Planned here: not at the expense of an inference.
         plans = self._fleet.plan(models, self.device_profile, budget_bytes) if models else {}
-        self._scheduler.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+        self._dispatcher.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
 
     def _follow_system(self) -> AutoBudget:
         return AutoBudget(
@@ -256,17 +263,26 @@ class SwapRuntime:
         except BaseException:
             self._fleet.discard(model)
             raise
-        self._fleet.admit(model, plans)
+        try:
+            self._fleet.admit(model, plans)
+        except BaseException:
+            # Whose weights cannot be read says so when it is to run: this error goes first.
+            with contextlib.suppress(SwapNetError):
+                self._replan()
+            raise
         return model
 
     def _unload(self, model: LoadedModel) -> None:
         """On the inference thread, between jobs."""
         if self._fleet.remove(model):
-            self._fleet.replan(self.device_profile)
-            models = self._fleet.models
-            plans = {m.holding: m.holding.plan for m in models.values()}
-            standing = {holding: plan for holding, plan in plans.items() if plan is not None}
-            self._review(models, standing, self._ledger.budget_bytes)
+            self._replan()
+
+    def _replan(self) -> None:
+        self._fleet.replan(self.device_profile)
+        models = self._fleet.models
+        plans = {m.holding: m.holding.plan for m in models.values()}
+        standing = {holding: plan for holding, plan in plans.items() if plan is not None}
+        self._review(models, standing, self._ledger.budget_bytes)
 
     def _move(self, models: Models, plans: Plans, budget_bytes: int, begin_s: float) -> None:
         """On the inference thread, between blocks."""
