@@ -195,11 +195,11 @@ def _cut_off(path: Path) -> Callable[[], None]:
     """Take a file's bytes away; the returned function brings them back."""
     content = path.read_bytes()
     path.write_bytes(b"")
-    return lambda: _overwrite(path, content)
 
+    def mend() -> None:
+        path.write_bytes(content)
 
-def _overwrite(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    return mend
 
 
 def test_residents_that_could_not_be_read_are_tried_again_by_the_next_call(
