@@ -18,14 +18,15 @@ _LOG = logging.getLogger(__name__)
 class AdmissionDesk:
     """Answers at once under the plans in force; the smallest budget that would do comes later.
 
-    That one takes many plans, which are made on the thread `swapnet-admission`. Any thread.
+    That one takes many plans, which are made on threads `swapnet-admission`: the newest one's
+    answer counts, the others end with the plan that they are at. Any thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answer: Admission | None = None
         self._number = 0
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     @property
     def answer(self) -> Admission | None:
@@ -62,15 +63,17 @@ class AdmissionDesk:
             name="swapnet-admission",
             daemon=True,
         )
-        self._thread = thread
         thread.start()
+        with self._lock:
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
     def close(self) -> None:
         """Stop looking. Idempotent."""
         with self._lock:
             self._number += 1
-        if self._thread is not None:
-            self._thread.join()
+            threads = self._threads
+        for thread in threads:
+            thread.join()
 
     def _find_enough(
         self,

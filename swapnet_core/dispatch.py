@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from swapnet_core.errors import NetworkError
 from swapnet_core.forecast import Forecast
 from swapnet_core.holding import Holding
 from swapnet_core.placement import Placement
@@ -24,6 +25,7 @@ class Dispatcher:
         self._placement = placement
         self._lock = threading.Lock()
         self._forecast: Forecast[Holding] = Forecast()
+        self._is_inferring = False  # of the inference thread
         self.scheduler = Scheduler(self._tell)
 
     def submit(
@@ -46,7 +48,9 @@ class Dispatcher:
         """
         with self._lock:
             self._forecast.note(holding, time.monotonic(), rate_hz)
-        return self.scheduler.submit(run, priority=priority, deadline_s=deadline_s, subject=holding)
+        return self.scheduler.submit(
+            lambda: self._infer(run), priority=priority, deadline_s=deadline_s, subject=holding
+        )
 
     def run(
         self,
@@ -56,10 +60,32 @@ class Dispatcher:
         priority: int,
         rate_hz: float | None = None,
     ) -> T:
-        """Queue an inference and wait for it; at once on the inference thread itself."""
+        """Queue an inference and wait for it; at once on the inference thread itself.
+
+        Raises:
+            NetworkError: on that thread, inside another inference.
+        """
         if self.scheduler.is_in_job:
-            return run()
+            return self._infer(run)
         return self.submit(holding, run, priority=priority, rate_hz=rate_hz).result()
+
+    def run_exclusive(self, run: Callable[[], T]) -> T:
+        """See `Scheduler.run_exclusive`.
+
+        Raises:
+            NetworkError: inside an inference.
+        """
+        self._require_no_inference()
+        return self.scheduler.run_exclusive(run)
+
+    def interrupt(self, run: Callable[[], T]) -> T:
+        """See `Scheduler.interrupt`.
+
+        Raises:
+            NetworkError: inside an inference, on its own thread.
+        """
+        self._require_no_inference()
+        return self.scheduler.interrupt(run)
 
     def forget(self, holding: Holding) -> None:
         """Expect no more jobs of these weights."""
@@ -67,8 +93,25 @@ class Dispatcher:
             self._forecast.forget(holding)
 
     def close(self) -> None:
-        """Finish the present job, drop the queued ones. Idempotent."""
+        """Finish the present job, drop the queued ones. Idempotent; not for a job."""
         self.scheduler.close()
+
+    def _infer(self, run: Callable[[], T]) -> T:
+        """On the inference thread."""
+        self._require_no_inference()
+        self._is_inferring = True
+        try:
+            return run()
+        finally:
+            self._is_inferring = False
+
+    def _require_no_inference(self) -> None:
+        """One inference has the slots: another one, or new plans, would overwrite its weights."""
+        if self._is_inferring and self.scheduler.is_in_job:
+            raise NetworkError(
+                "a network's forward uses the runtime that runs it (calls a network, loads, "
+                "unloads or sets the budget); do that before or after the inference"
+            )
 
     def _tell(self) -> None:
         """Who is queued comes first; then who comes next by its rate."""

@@ -29,6 +29,16 @@ class Seat:
     region: Region
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What was to be adopted last; see `Holding.adopt`."""
+
+    name: str
+    plan: SwapPlan
+    stream: Stream
+    streaming: Region
+
+
 class Holding:
     """The weights of one network, or of several with equal weights.
 
@@ -47,7 +57,7 @@ class Holding:
         self._stream: Stream | None = None
         self._seat: Seat | None = None
         self._residents: Region | None = None
-        self._trouble: BaseException | None = None
+        self._wish: _Wish | None = None
         self._bytes_read = 0
 
     @property
@@ -77,21 +87,21 @@ class Holding:
         """Return what to run by.
 
         Raises:
-            StorageError: there is no plan because the residents could not be read.
+            StorageError: the residents cannot be read, now as when the plan was made.
             RuntimeClosedError: there is no plan because the network was closed.
         """
-        if self._trouble is not None:
-            raise self._trouble
-        if self._seat is None:
+        if self._seat is not None:
+            return self._seat
+        if self._wish is None:
             raise RuntimeClosedError("the network is closed")
-        return self._seat
+        return self._sit(self._wish)
 
     def lease_rest(self) -> Lease:
         """Take what is free in the budget, for weights that are used out of order."""
         return self._arena.lease_rest("weights used out of order")
 
     def adopt(self, name: str, plan: SwapPlan, stream: Stream, streaming: Region) -> None:
-        """Lease the residents' memory, and read them.
+        """Lease the residents' memory, and read them; what fails is tried again by `seat`.
 
         Args:
             name: of the lease.
@@ -103,20 +113,12 @@ class Holding:
             BudgetTooSmallError: the residents' bytes cannot be leased.
             StorageError: a resident block cannot be read.
         """
-        self._trouble = None
-        residents = self._arena.allocate(name, plan.region_bytes - plan.stream_bytes)
-        region = JoinedRegion(plan, streaming, residents)
-        try:
-            lane = stream.open_lane(plan, region, self._reader.read_into)
-        except BaseException as error:
-            self._trouble = error
-            self._arena.release(residents)
-            raise
-        self._stream, self._residents = stream, residents
-        self._seat = Seat(plan=plan, lane=lane, region=region)
+        self._wish = _Wish(name=name, plan=plan, stream=stream, streaming=streaming)
+        self._sit(self._wish)
 
     def suspend(self) -> None:
         """Give the slots back. Idempotent; nothing runs until a plan is adopted again."""
+        self._wish = None
         seat, self._seat = self._seat, None
         if seat is not None and self._stream is not None:
             self._stream.close_lane(seat.lane)
@@ -142,6 +144,19 @@ class Holding:
         """Give everything back. Idempotent."""
         self.suspend()
         self._reader.close()
+
+    def _sit(self, wish: _Wish) -> Seat:
+        plan, stream = wish.plan, wish.stream
+        residents = self._arena.allocate(wish.name, plan.region_bytes - plan.stream_bytes)
+        region = JoinedRegion(plan, wish.streaming, residents)
+        try:
+            lane = stream.open_lane(plan, region, self._reader.read_into)
+        except BaseException:
+            self._arena.release(residents)
+            raise
+        self._stream, self._residents = stream, residents
+        self._seat = Seat(plan=plan, lane=lane, region=region)
+        return self._seat
 
     def __repr__(self) -> str:
         return f"<Holding of {self.profile.digest[:8]}, {self._seat}>"

@@ -134,6 +134,11 @@ class Occupant:
     numbers: list[int] = field(default_factory=list)
 
     @property
+    def is_resident(self) -> bool:
+        """Whether the block stays, and is nothing that the order of fetches is about."""
+        return self.lane.plan.blocks[self.block].is_resident
+
+    @property
     def is_whole(self) -> bool:
         """Whether all of its bytes are in place."""
         return self.pending == 0 and not self.is_broken

@@ -10,6 +10,7 @@ from typing import Any
 from swapnet_core import memory
 from swapnet_core.assembly import Assembly
 from swapnet_core.copies import PrivateCopies
+from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.holding import Holding
 from swapnet_core.reports import ModelStats, summarize_latencies
 from swapnet_core.runner import Boundary, Inference, PlannedAccess, Runner, StoredAccess
@@ -42,6 +43,7 @@ class LoadedModel:
         self._faulted = PrivateCopies(weights, holding.fill_copy)
         self._boundary = boundary
         self._runner: Runner | None = None
+        self._is_open = True
         self._has_run = False
         self._heap = memory.HeapWatch()
         self._counters = _Counters()
@@ -55,7 +57,7 @@ class LoadedModel:
     @property
     def plan(self) -> SwapPlan | None:
         """The plan in force; None while there is none."""
-        return self.holding.plan
+        return self.holding.plan if self._is_open else None
 
     @property
     def is_direct(self) -> bool:
@@ -70,9 +72,11 @@ class LoadedModel:
         """Run one inference; see `Runner.run`.
 
         Raises:
-            RuntimeClosedError: the model has no plan because it was closed.
+            RuntimeClosedError: the model is closed.
             StorageError: it has no plan because its residents could not be read.
         """
+        if not self._is_open:  # its weights may be open still: those of an equal network
+            raise RuntimeClosedError(f"the network {self.name!r} is closed")
         if self._runner is None:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
@@ -102,12 +106,13 @@ class LoadedModel:
 
     def close(self) -> None:
         """Let go of the plan. The network has its weights again only if they were not taken."""
+        self._is_open = False
         self._runner = None
         self._assembly.detach()
 
     def stats(self) -> ModelStats:
         """Return the state of this moment."""
-        plan = self.holding.plan
+        plan = self.plan
         trace = self.profile.trace
         return self._counters.report(
             bytes_read=self.holding.bytes_read,

@@ -37,7 +37,7 @@ class Placement:
 
         Raises:
             SwapNetError: some slots cannot be leased, or residents not be read. The other
-                holdings go on; these raise the error whenever they are to run.
+                holdings go on; these try again whenever they are to run.
         """
         size_bytes = max((plan.stream_bytes for plan in plans.values()), default=0)
         keeps_stream = self._stream is not None and self._stream.size_bytes == size_bytes

@@ -249,7 +249,7 @@ class PlannedAccess:
 
     def _move(self, cursor: int) -> None:
         """Let happen what waits for a boundary; go on from here if there is a new plan."""
-        begin_s = time.perf_counter()
+        begin_s, stall_s = time.perf_counter(), self.stall_s
         self._boundary.run_interruptions()
         seat = self._seats.seat()
         if seat is not self._seat:
@@ -259,7 +259,7 @@ class PlannedAccess:
             self._use = NO_STEP
             if use != NO_STEP:
                 self._enter(use)
-        self.stall_s += time.perf_counter() - begin_s
+        self.stall_s = stall_s + time.perf_counter() - begin_s
 
     def _access_unplanned(self, weight: int) -> torch.Tensor:
         """See [Note: faults]."""
@@ -348,15 +348,16 @@ def _find_place(
     """Find where in a plan an inference goes on.
 
     Returns:
-        The use that the access at `cursor` needs, or `NO_STEP` where its block is resident; and
-        the first use that is still to come.
+        The use that has to be entered now, or `NO_STEP`; and the first use that is still to come.
+        A use lasts until the next one: where it began before the cursor, with accesses to come
+        after some of residents, no later access would enter it.
     """
-    step = profile.trace.access_steps[cursor]
-    use = plan.step_uses[step] if step != NO_STEP else NO_STEP
-    if use != NO_STEP:
-        return use, use
-    coming = (later for later in entering[cursor:] if later != NO_STEP)
-    return NO_STEP, next(coming, len(plan.uses))
+    for later in range(cursor, len(entering) - 1):
+        step = profile.trace.access_steps[later]
+        use = plan.step_uses[step] if step != NO_STEP else NO_STEP
+        if use != NO_STEP:
+            return (NO_STEP if entering[later] == use else use), use
+    return NO_STEP, len(plan.uses)
 
 
 def _find_entries(access_steps: Sequence[int], step_uses: Sequence[int]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import BudgetTooSmallError, InputError
+from swapnet_core.errors import BudgetTooSmallError, InputError, SwapNetError
 from swapnet_core.fleet import Fleet, Models, describe
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example
@@ -132,7 +133,7 @@ class SwapRuntime:
                 "positional inputs, e.g. (image,)"
             )
         example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
-        model = self._scheduler.run_exclusive(
+        model = self._dispatcher.run_exclusive(
             lambda: self._load(name, network, example, weights, rate_hz)
         )
         return SwappedModel(
@@ -169,12 +170,13 @@ class SwapRuntime:
         Raises:
             BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
             ValueError: `budget` is not a size.
-            InputError: `budget` is `auto`, and the system does not tell what is free; or it was
-                `auto`, and a job tries to change it, which the follower's own change may wait for.
+            InputError: `budget` is `auto`, and the system does not tell what is free; or a job
+                calls this, and the budget is or becomes `auto`.
         """
         budget_bytes = None if budget == _AUTO else parse_size(budget)
-        if self._scheduler.is_in_job and self._auto is not None:
-            raise InputError("a job cannot set the budget while it is 'auto'; set it from outside")
+        if self._scheduler.is_in_job:
+            self._set_budget_in_job(budget_bytes)
+            return
         with self._budget_lock:
             if budget_bytes is None:
                 self._keep_following()
@@ -221,7 +223,13 @@ class SwapRuntime:
         return self._device
 
     def close(self) -> None:
-        """Finish the present job, drop the queued ones, give everything back. Idempotent."""
+        """Finish the present job, drop the queued ones, give everything back. Idempotent.
+
+        Raises:
+            InputError: called by a job, or by a callback of its future: it would wait for itself.
+        """
+        if self._scheduler.is_in_job:
+            raise InputError("close() waits for the present job, so no job can call it")
         with self._lock:
             if not self._is_open:
                 return
@@ -247,7 +255,13 @@ class SwapRuntime:
         models = self._fleet.models
         # Planned here: not at the expense of an inference.
         plans = self._fleet.plan(models, self.device_profile, budget_bytes) if models else {}
-        self._scheduler.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+        self._dispatcher.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+
+    def _set_budget_in_job(self, budget_bytes: int | None) -> None:
+        """Without the lock, whose holder may wait for the end of this very job."""
+        if budget_bytes is None or self._auto is not None:
+            raise InputError("a job cannot start or end 'auto'; set the budget from outside")
+        self._set_budget(budget_bytes)
 
     def _keep_following(self) -> None:
         """Start to follow the system, unless that is done already."""
@@ -291,17 +305,26 @@ class SwapRuntime:
         except BaseException:
             self._fleet.discard(model)
             raise
-        self._fleet.admit(model, plans)
+        try:
+            self._fleet.admit(model, plans)
+        except BaseException:
+            # Whose weights cannot be read says so when it is to run: this error goes first.
+            with contextlib.suppress(SwapNetError):
+                self._replan()
+            raise
         return model
 
     def _unload(self, model: LoadedModel) -> None:
         """On the inference thread, between jobs."""
         if self._fleet.remove(model):
-            self._fleet.replan(self.device_profile)
-            models = self._fleet.models
-            plans = {m.holding: m.holding.plan for m in models.values()}
-            standing = {holding: plan for holding, plan in plans.items() if plan is not None}
-            self._review(models, standing, self._ledger.budget_bytes)
+            self._replan()
+
+    def _replan(self) -> None:
+        self._fleet.replan(self.device_profile)
+        models = self._fleet.models
+        plans = {m.holding: m.holding.plan for m in models.values()}
+        standing = {holding: plan for holding, plan in plans.items() if plan is not None}
+        self._review(models, standing, self._ledger.budget_bytes)
 
     def _move(self, models: Models, plans: Plans, budget_bytes: int, begin_s: float) -> None:
         """On the inference thread, between blocks."""

@@ -122,25 +122,22 @@ class Scheduler:
 
     def run_interruptions(self) -> None:
         """Run what waits for a boundary. On the inference thread."""
-        while self._interruptions:
-            _settle(self._interruptions.popleft())
+        while True:
+            with self._lock:  # or `close` may take it meanwhile
+                if not self._interruptions:
+                    return
+                interruption = self._interruptions.popleft()
+            _settle(interruption)
 
     def upcoming(self, count: int) -> list[Any]:
-        """Return the subjects of the jobs that will run next, in order.
-
-        A job that was taken from the queue is among them until `note_begun`.
-        """
+        """Return the subjects of the present job and of those that will run next, in order."""
         with self._lock:
             queued = heapq.nsmallest(count, self._jobs)
             subjects = [self._present, *(job.subject for job in queued)]
         return [subject for subject in subjects if subject is not None][:count]
 
-    def note_begun(self) -> None:
-        """The present job's network has begun. On the inference thread."""
-        self._present = None
-
     def close(self) -> None:
-        """Finish the present job; cancel the queued ones. Idempotent."""
+        """Finish the present job; cancel the queued ones. Idempotent; not for a job."""
         with self._lock:
             self._is_open = False
             jobs, self._jobs = [*self._jobs, *self._interruptions], []

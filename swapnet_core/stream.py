@@ -21,12 +21,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from swapnet_core.backends.base import Region
-from swapnet_core.errors import InvariantError, RuntimeClosedError
+from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, cut
 from swapnet_core.specs import SwapPlan
 
@@ -117,8 +117,7 @@ class Stream:
             lane.held.clear()
             if lane in self._lanes:
                 self._lanes.remove(lane)
-            if any(run.lane is lane for run in self._runs):
-                self._start_over([])
+            self._unexpect(lane)
 
     def shut(self) -> None:
         """Hand out no more reads, and wake whoever waits for one. Needs the lock."""
@@ -266,11 +265,19 @@ class Stream:
             while occupant.is_wanted_from(base):
                 occupant.numbers.pop()
 
+    def _unexpect(self, lane: Lane) -> None:
+        """Take a lane's runs out of the order, and what comes after them; the rest stands."""
+        first = next((n for n, run in enumerate(self._runs) if run.lane is lane), None)
+        if first == 0:
+            self._start_over([])
+        elif first is not None:
+            self._take_back(self._runs[first].base)
+            del self._runs[first:]
+
     def _start_over(self, lanes: Sequence[Lane]) -> None:
-        """Forget the order so far; what lies whole in its slot is kept."""
+        """Forget the order so far; what lies whole in its slot is kept, and residents come."""
         base = self._runs[-1].end if self._runs else 0
-        for lane in self._lanes:
-            self._drop_streamed_pieces(lane)
+        self._drop(lambda occupant: not occupant.is_resident)
         for occupant in self._occupants:
             occupant.numbers.clear()
         self._runs = [_Run(lane, base) for lane in lanes]
@@ -332,18 +339,17 @@ class Stream:
         self._pieces.extend(pieces)
         return occupant
 
-    def _drop_streamed_pieces(self, lane: Lane) -> None:
-        self._drop_pieces(lane)
-        if any(
-            not o.is_whole and lane.plan.blocks[o.block].is_resident for o in lane.held.values()
-        ):
-            raise InvariantError("a resident block lost its bytes")
-
     def _drop_pieces(self, lane: Lane) -> None:
-        """Take back a lane's reads that have not started; what they were part of is broken."""
-        dropped = [piece for piece in self._pieces if piece.occupant.lane is lane]
-        self._pieces = deque(piece for piece in self._pieces if piece.occupant.lane is not lane)
-        for piece in dropped:
+        """Take back a lane's reads that have not started."""
+        self._drop(lambda occupant: occupant.lane is lane)
+
+    def _drop(self, is_dropped: Callable[[Occupant], bool]) -> None:
+        """Take back reads that have not started; what they were part of is broken."""
+        pieces, self._pieces = self._pieces, deque()
+        for piece in pieces:
+            if not is_dropped(piece.occupant):
+                self._pieces.append(piece)
+                continue
             piece.occupant.pending -= 1
             piece.occupant.is_broken = True
             self._forget_if_broken(piece.occupant)

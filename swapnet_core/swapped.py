@@ -113,7 +113,7 @@ class SwappedModel:
     def close(self) -> None:
         """Unload the network and give its share to the others. Idempotent."""
         try:
-            self._dispatcher.scheduler.run_exclusive(lambda: self._unload(self._model))
+            self._dispatcher.run_exclusive(lambda: self._unload(self._model))
         except RuntimeClosedError:
             return  # the runtime's own close has done it
 

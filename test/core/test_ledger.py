@@ -71,6 +71,23 @@ def test_any_history_stays_below_the_budget(history: list[tuple[bool, int]]) -> 
         lease.release()
 
 
+@given(st.integers(0, 100))
+def test_the_rest_is_all_that_is_free_and_nothing_more_fits(taken_bytes: int) -> None:
+    ledger = MemoryLedger(100)
+    lease = ledger.lease("slots", taken_bytes)
+    rest = ledger.lease_rest("faults")
+    assert rest.size_bytes == 100 - taken_bytes
+    assert ledger.snapshot().leased_bytes == ledger.snapshot().peak_bytes == 100
+    assert ledger.lease_rest("nothing").size_bytes == 0
+    with pytest.raises(BudgetTooSmallError):
+        ledger.lease("more", 1)
+    rest.release()
+    assert ledger.snapshot().leased_bytes == taken_bytes
+    lease.release()
+    with pytest.raises(InvariantError, match="faults"):
+        rest.release()
+
+
 def test_threads_that_race_for_the_last_bytes_never_both_get_them() -> None:
     ledger = MemoryLedger(10)
     barrier = threading.Barrier(4)

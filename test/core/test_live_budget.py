@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from swapnet_core import BudgetTooSmallError, SwappedModel, SwapRuntime
+from swapnet_core import BudgetTooSmallError, SwappedModel, SwapRuntime, runtime
+from swapnet_core.backends.cpu import CpuBackend, CpuRegion
 from swapnet_core.sizes import MIB
 
 _WAIT_S = 30.0
@@ -93,22 +94,63 @@ def _make_network(seed: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
         return network, image, network(image)
 
 
+class _Slots(CpuBackend):
+    """Slot memory as it was really reserved and given back; the ledger is not asked."""
+
+    def __init__(self) -> None:
+        self.live: dict[int, int] = {}
+        self.peak_bytes = 0
+
+    def allocate(self, size_bytes: int) -> CpuRegion:
+        region = _Region(size_bytes, self.live)
+        self.live[id(region)] = size_bytes
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        return region
+
+    @property
+    def live_bytes(self) -> int:
+        return sum(self.live.values())
+
+
+class _Region(CpuRegion):
+    def __init__(self, size_bytes: int, live: dict[int, int]) -> None:
+        super().__init__(size_bytes)
+        self._live = live
+
+    def free(self) -> None:
+        super().free()
+        del self._live[id(self)]
+
+
+@pytest.fixture
+def slots(monkeypatch: pytest.MonkeyPatch) -> _Slots:
+    slots = _Slots()
+    monkeypatch.setattr(runtime, "CpuBackend", lambda: slots)
+    return slots
+
+
 class _Walk:
     """Random changes of budget, loads, unloads and submits; every output is compared."""
 
-    def __init__(self, runtime: SwapRuntime, seed: int) -> None:
+    def __init__(self, runtime: SwapRuntime, slots: _Slots, seed: int) -> None:
         self.runtime = runtime
+        self.slots = slots
         self.dice = random.Random(seed)
         self.loaded: dict[int, SwappedModel] = {}
         self.pending: list[tuple[Future[torch.Tensor], torch.Tensor]] = []
-        self.peaks_kept = True
+        self.moves = self.inferences = 0
 
     def step(self) -> None:
         actions: list[Callable[[], None]] = [self.move, self.submit, self.submit, self.submit]
         actions += [self.load] * (len(self.loaded) < 4) + [self.unload] * (len(self.loaded) > 1)
+        self.slots.peak_bytes = 0
+        before = self.runtime.report().budget_bytes
         self.dice.choice(actions)()
         report = self.runtime.report()
-        self.peaks_kept &= report.peak_bytes <= report.budget_bytes
+        assert report.leased_bytes <= report.peak_bytes <= report.budget_bytes
+        # On the way to a smaller budget the larger one is still in force.
+        assert self.slots.peak_bytes <= max(before, report.budget_bytes)
+        assert self.slots.live_bytes <= report.leased_bytes
 
     def move(self) -> None:
         budget = self.dice.randint(3 * MIB, 12 * MIB)
@@ -116,6 +158,8 @@ class _Walk:
             self.runtime.set_budget(budget)
         except BudgetTooSmallError:
             return
+        self.moves += 1
+        assert self.runtime.report().budget_bytes == budget
 
     def load(self) -> None:
         seed = self.dice.choice([n for n in range(6) if n not in self.loaded])
@@ -142,21 +186,27 @@ class _Walk:
     def settle(self) -> None:
         for future, expected in self.pending:
             assert torch.equal(future.result(_WAIT_S), expected)
+        self.inferences += len(self.pending)
         self.pending.clear()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_random_walk_is_exact_and_stays_within_every_budget(seed: int, cache_dir: Path) -> None:
-    with SwapRuntime("8MiB", cache_dir=cache_dir) as runtime:
-        walk = _Walk(runtime, seed)
+def test_a_random_walk_is_exact_and_stays_within_every_budget(
+    seed: int, slots: _Slots, cache_dir: Path
+) -> None:
+    with SwapRuntime("8MiB", cache_dir=cache_dir) as opened:
+        walk = _Walk(opened, slots, seed)
         for _ in range(200):
             walk.step()
         walk.settle()
-        assert walk.peaks_kept
+        assert walk.moves > 10
+        assert walk.inferences > 50
         assert all(model.stats().faults == 0 for model in walk.loaded.values())
         for model in walk.loaded.values():
             model.close()
-        assert runtime.report().leased_bytes == 0
+        report = opened.report()
+        assert report.leased_bytes == slots.live_bytes == 0
+        assert report.models == {}
 
 
 def test_equal_weights_are_stored_and_held_once(cache_dir: Path) -> None:

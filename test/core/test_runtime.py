@@ -367,3 +367,23 @@ def test_a_budget_that_is_none_is_refused(budget: object, cache_dir: Path) -> No
 def test_an_unknown_device_is_refused_before_anything_starts(cache_dir: Path) -> None:
     with pytest.raises(ValueError, match="abacus"):
         SwapRuntime("1MiB", device="abacus", cache_dir=cache_dir)
+
+
+def test_a_runtime_cannot_be_closed_by_a_job_and_can_be_afterwards(cache_dir: Path) -> None:
+    network, x = _network(), _input()
+    refused: list[BaseException] = []
+    with SwapRuntime(_PLENTY, cache_dir=cache_dir) as runtime:
+        model = runtime.load("network", network, (x,))
+
+        def close() -> None:
+            try:
+                runtime.close()
+            except InputError as error:
+                refused.append(error)
+
+        runtime.call(close)
+        model.submit(x).add_done_callback(lambda _: close())
+        model(x)
+        assert model(x) is not None
+    assert len(refused) == 2
+    assert runtime.report().leased_bytes == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,3 +99,117 @@ def test_closing_refuses_what_is_queued_and_what_comes() -> None:
     scheduler.close()
     with pytest.raises(RuntimeClosedError):
         scheduler.run(lambda: 1)
+
+
+def _interrupt(scheduler: Scheduler, run: Callable[[], object]) -> threading.Thread:
+    """Interrupt from another thread; returns when the interruption waits."""
+    thread = threading.Thread(target=lambda: scheduler.interrupt(run))
+    thread.start()
+    while not scheduler.is_interrupted:
+        threading.Event().wait(0.001)
+    return thread
+
+
+def test_an_interruption_runs_at_the_boundaries_of_a_running_job(scheduler: Scheduler) -> None:
+    order: list[str] = []
+    entered, waiting = threading.Event(), threading.Event()
+
+    def job() -> None:
+        entered.set()
+        waiting.wait(10)
+        order.append("before")
+        scheduler.run_interruptions()
+        order.append("after")
+
+    future = scheduler.submit(job)
+    queued = scheduler.submit(lambda: order.append("next job"))
+    assert entered.wait(10)
+    thread = _interrupt(scheduler, lambda: order.append("interruption"))
+    assert order == []
+    waiting.set()
+    thread.join(10)
+    future.result(10)
+    queued.result(10)
+    assert order == ["before", "interruption", "after", "next job"]
+    assert not scheduler.is_interrupted
+
+
+def test_without_a_boundary_an_interruption_comes_before_the_next_job(scheduler: Scheduler) -> None:
+    opened, order = _hold(scheduler), []
+    queued = scheduler.submit(lambda: order.append("job"), priority=99)
+    thread = _interrupt(scheduler, lambda: order.append("interruption"))
+    opened.set()
+    thread.join(10)
+    queued.result(10)
+    assert order == ["interruption", "job"]
+
+
+def test_an_idle_scheduler_is_interrupted_at_once(scheduler: Scheduler) -> None:
+    assert scheduler.interrupt(lambda: threading.current_thread().name) == "swapnet-infer"
+    assert scheduler.run(lambda: scheduler.interrupt(lambda: 3)) == 3
+
+
+def test_what_an_interruption_raises_is_its_callers(scheduler: Scheduler) -> None:
+    with pytest.raises(KeyError):
+        scheduler.interrupt(lambda: {}[0])
+    assert scheduler.run(lambda: 1) == 1
+
+
+def test_upcoming_tells_the_present_job_and_then_the_queue(scheduler: Scheduler) -> None:
+    entered, opened = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        opened.wait(10)
+
+    futures = [scheduler.submit(wait, subject="present")]
+    assert entered.wait(10)
+    futures += [
+        scheduler.submit(lambda: None, subject="late", deadline_s=200.0),
+        scheduler.submit(lambda: None),
+        scheduler.submit(lambda: None, subject="early", deadline_s=100.0),
+        scheduler.submit(lambda: None, subject="urgent", priority=1),
+    ]
+    assert scheduler.upcoming(9) == ["present", "urgent", "early", "late"]
+    assert scheduler.upcoming(2) == ["present", "urgent"]
+    opened.set()
+    for future in futures:
+        future.result(10)
+    scheduler.run(lambda: None)
+    assert scheduler.upcoming(9) == []
+
+
+def test_every_submit_and_every_end_is_told() -> None:
+    told: list[list[str]] = []
+    scheduler = Scheduler(lambda: told.append(scheduler.upcoming(2)))
+    opened = _hold(scheduler)
+    future = scheduler.submit(lambda: None, subject="a")
+    assert told[-1] == ["a"]
+    opened.set()
+    future.result(10)
+    scheduler.close()
+    assert told[-1] == []
+
+
+def test_closing_refuses_interruptions_that_wait() -> None:
+    scheduler = Scheduler()
+    opened, errors = _hold(scheduler), []
+
+    def interrupt() -> None:
+        try:
+            scheduler.interrupt(lambda: None)
+        except RuntimeClosedError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    while not scheduler.is_interrupted:
+        threading.Event().wait(0.001)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    thread.join(10)
+    opened.set()
+    closing.join(10)
+    assert errors == ["the runtime was closed before the job"]
+    with pytest.raises(RuntimeClosedError):
+        scheduler.interrupt(lambda: None)

@@ -20,7 +20,7 @@ from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
 from swapnet_core.stream import Stream
-from swapnet_core.swapper import FetchPool
+from swapnet_core.swapper import READING_THREADS, FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
     MemoryStore,
@@ -413,3 +413,47 @@ def test_blocks_larger_than_a_request_are_read_in_pieces(pool: FetchPool) -> Non
     bench.run()
     assert max(size for _, size in bench.store.reads) == REQUEST_BYTES
     bench.close()
+
+
+def test_an_expected_network_that_is_closed_leaves_the_present_one_running(
+    pool: FetchPool,
+) -> None:
+    fleet = Fleet(pool, lambda: 0.0, [12, 9])
+    first, second = fleet.benches
+    first.run()
+    first.lane.begin()
+    fleet.expect([0, 1, 0])
+    first.lane.enter(0)
+    fleet.stream.close_lane(second.lane)
+    for use in range(1, len(first.plan.uses)):
+        first.lane.enter(use)
+        block = first.plan.blocks[first.plan.uses[use]]
+        with first.streaming.computing(block.slot_offset_bytes, block.size_bytes) as data:
+            begin = block.file_offset_bytes
+            assert data == first.content[begin : begin + block.size_bytes]
+    first.lane.finish()
+    first.run()
+    fleet.close()
+
+
+def test_what_is_expected_meanwhile_does_not_keep_residents_from_coming(pool: FetchPool) -> None:
+    profile = simulated_profile(cell_bytes=[_MIB] * 8, steps=range(8))
+    first = Bench(pool, profile, 3 * _MIB)
+    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=profile.demand_bytes)
+    store, region = MemoryStore(first.content), SimulatedBackend().allocate(plan.region_bytes)
+    store.hold_reads()
+    lanes: list[Lane] = []
+    opening = threading.Thread(
+        target=lambda: lanes.append(first.stream.open_lane(plan, region, store.read_into)),
+        daemon=True,
+    )
+    opening.start()
+    _wait_until(lambda: len(store.reads) == READING_THREADS)
+    first.stream.expect([first.lane])
+    store.release_reads()
+    opening.join(10)
+    assert not opening.is_alive()
+    assert len(store.reads) == len(plan.blocks)
+    first.run()
+    first.stream.close_lane(lanes[0])
+    first.close()
