@@ -69,6 +69,8 @@ class Outline:
         steps: how many the trace has.
         head_compute_s: compute before the first visit.
         fixed_bytes: buffers and activation peak.
+        shares_stream: other networks stream through the same memory between two inferences, so
+            that nothing is left there of the one before.
     """
 
     atoms: tuple[Atom, ...]
@@ -76,6 +78,7 @@ class Outline:
     steps: int
     head_compute_s: float
     fixed_bytes: int
+    shares_stream: bool = False
 
     @property
     def compute_s(self) -> float:
@@ -95,8 +98,12 @@ class Outline:
     @property
     def needed_bytes(self) -> int:
         """The smallest memory for slots: what is pinned, and one slot for the largest other."""
-        moved = [atom.size_bytes for atom in self.atoms if not atom.is_pinned]
-        return self.pinned_bytes + max(moved, default=0)
+        return self.pinned_bytes + self.slot_bytes
+
+    @property
+    def slot_bytes(self) -> int:
+        """The largest atom that can be moved."""
+        return max((atom.size_bytes for atom in self.atoms if not atom.is_pinned), default=0)
 
     @property
     def is_tiled(self) -> bool:

@@ -35,7 +35,7 @@ class AutoBudget:
 
         Args:
             read: ceilings over this process, as `read_memory_bounds`; called now, too.
-            held_bytes: what the core holds of the memory that is not free.
+            held_bytes: what the core holds of the memory that is not free; called now, too.
             smallest_bytes: what the loaded networks need at least; 0 while there are none.
             apply: sets a budget; may raise `BudgetTooSmallError` or `RuntimeClosedError`.
 
@@ -46,7 +46,7 @@ class AutoBudget:
         self._held_bytes = held_bytes
         self._smallest_bytes = smallest_bytes
         self._apply = apply
-        self._position = start_position(read())
+        self._position = start_position(read(), held_bytes())
         self._refused_bytes: int | None = None
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="swapnet-memory", daemon=True)

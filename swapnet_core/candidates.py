@@ -10,12 +10,13 @@ tried, since neither always wins.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from swapnet_core.partition import Partition
 from swapnet_core.specs import NO_STEP, BlockSpec, DeviceProfile, SwapPlan
-from swapnet_core.timeline import Timeline, Uses, find_gates, simulate
+from swapnet_core.timeline import Timeline, Uses, find_gates, read_anew, simulate
 
 _NO_SLOT = (0, 0)
 _LATENCY_DIGITS = 12
@@ -30,11 +31,13 @@ class Room:
         stream_bytes: for streamed blocks.
         resident_bytes: for residents.
         total_bytes: for both together.
+        is_shared: other networks stream through the same memory between two inferences.
     """
 
     stream_bytes: int
     resident_bytes: int
     total_bytes: int
+    is_shared: bool = False
 
     def stream_beside(self, resident_bytes: int) -> int:
         """Return what streamed blocks may take beside residents of so many bytes."""
@@ -148,6 +151,8 @@ def evaluate(
     """
     uses, compute_s, stay_uses = _stream(partition, residents)
     gates, in_place = find_gates(uses, slots)
+    if partition.outline.shares_stream:
+        read_anew(uses, gates, in_place)
     runs = partition.runs
     read_s = [0.0 if stays else runs[run].read_s for run, stays in zip(uses, in_place, strict=True)]
     timeline = simulate(
@@ -213,7 +218,7 @@ def lay_oldest_first(
         `(begin, end)` by run, or None where a run is larger than the memory.
     """
     slots = [_NO_SLOT] * len(partition.runs)
-    users = [(0, stream_bytes, -1)]  # (begin, end, number of the newest stay), without gaps
+    edges, ages = [0, stream_bytes], [-1]  # the newest stay between neighbouring edges
     for number, (run, _) in enumerate(partition.stays):
         if run in residents:
             continue
@@ -221,31 +226,47 @@ def lay_oldest_first(
         if size > stream_bytes:
             return None
         if slots[run] == _NO_SLOT:
-            slots[run] = _oldest_place(users, size, stream_bytes)
-        users = _put(users, (*slots[run], number))
+            begin = _oldest_place(edges, ages, size)
+            slots[run] = (begin, begin + size)
+        _put(edges, ages, slots[run], number)
     return slots
 
 
-def _oldest_place(
-    users: Sequence[tuple[int, int, int]], size: int, stream_bytes: int
-) -> tuple[int, int]:
-    """Find the place whose newest user is the oldest; the lowest of several."""
-    begins = {begin for begin, _, _ in users} | {end - size for _, end, _ in users}
-    ages = [
-        (max(age for low, high, age in users if low < begin + size and begin < high), begin)
-        for begin in begins
-        if 0 <= begin <= stream_bytes - size
-    ]
-    begin = min(ages)[1]
-    return (begin, begin + size)
+def _oldest_place(edges: Sequence[int], ages: Sequence[int], size: int) -> int:
+    """Find where the place whose newest user is the oldest begins; the lowest of several."""
+    best_age, best_begin = len(edges) + max(ages), 0
+    for first, begin in enumerate(edges):  # places that begin at an edge
+        end, last, age = begin + size, first, -1
+        if end > edges[-1]:
+            break
+        while edges[last] < end and age < best_age:
+            age = max(age, ages[last])
+            last += 1
+        if age < best_age:
+            best_age, best_begin = age, begin
+    for last, end in enumerate(edges):  # places that end at an edge
+        begin, first, age = end - size, last, -1
+        if begin < 0:
+            continue
+        while edges[first] > begin and age <= best_age:
+            first -= 1
+            age = max(age, ages[first])
+        if (age, begin) < (best_age, best_begin):
+            best_age, best_begin = age, begin
+    return best_begin
 
 
-def _put(
-    users: Sequence[tuple[int, int, int]], newest: tuple[int, int, int]
-) -> list[tuple[int, int, int]]:
+def _put(edges: list[int], ages: list[int], slot: tuple[int, int], number: int) -> None:
     """Note a new user of some bytes."""
-    begin, end, _ = newest
-    kept = [(low, min(high, begin), age) for low, high, age in users if low < begin]
-    kept.append(newest)
-    kept += [(max(low, end), high, age) for low, high, age in users if high > end]
-    return kept
+    first, behind = (_cut(edges, ages, edge) for edge in slot)
+    edges[first:behind] = [slot[0]]
+    ages[first:behind] = [number]
+
+
+def _cut(edges: list[int], ages: list[int], at: int) -> int:
+    """Make an edge at some byte; return its index."""
+    index = bisect_left(edges, at)
+    if edges[index] != at:
+        edges.insert(index, at)
+        ages.insert(index, ages[index - 1])
+    return index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import mmap
@@ -10,7 +11,7 @@ import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,14 +26,15 @@ from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapper import READING_THREADS
 
 _LOG = logging.getLogger(__name__)
-_VERSION = 1
+_VERSION = 2
 _PROBE_BYTES = 64 * MIB
-_MEASURE_S = 0.4
+_SLICES = 9
+_SLICE_S = 0.08
 _SMALL_READ_BYTES = 64 * 1024
 
 
 def load_or_measure(root: Path) -> DeviceProfile:
-    """Return the profile of a cache directory's storage, measured the first time (about 1.5 s).
+    """Return the profile of a cache directory's storage, measured the first time (about 2 s).
 
     Args:
         root: cache directory; created where absent.
@@ -76,8 +78,7 @@ def measure(root: Path) -> DeviceProfile:
         reader = DirectReader(path)
         try:
             latency_s = _small_read_s(reader)
-            alone_hz = _compute_hz()
-            bandwidth, busy_hz = _compute_while_reading(reader)
+            bandwidth, slowdown = _measure_contention(reader)
         finally:
             reader.close()
     except StorageError:
@@ -91,7 +92,7 @@ def measure(root: Path) -> DeviceProfile:
     return DeviceProfile(
         read_bandwidth_bytes_per_s=bandwidth,
         read_latency_s=latency_s,
-        compute_slowdown=max(0.0, alone_hz / busy_hz - 1.0),
+        compute_slowdown=slowdown,
     )
 
 
@@ -126,20 +127,8 @@ def _small_read_s(reader: DirectReader) -> float:
     return statistics.median(times)
 
 
-def _compute_hz() -> float:
-    """Rate of a convolution that keeps all cores busy."""
-    step = _convolution()
-    for _ in range(3):
-        step()
-    begin_s = time.perf_counter()
-    count = 0
-    while time.perf_counter() - begin_s < _MEASURE_S:
-        step()
-        count += 1
-    return count / (time.perf_counter() - begin_s)
-
-
 def _convolution() -> Callable[[], object]:
+    """Return a convolution that keeps all cores busy."""
     convolution = torch.nn.Conv2d(64, 64, 3, padding=1)
     image = torch.zeros(1, 64, 56, 56)
 
@@ -150,31 +139,92 @@ def _convolution() -> Callable[[], object]:
     return step
 
 
-def _compute_while_reading(reader: DirectReader) -> tuple[float, float]:
-    """Return bytes per second and compute rate while both go on."""
-    stop = threading.Event()
-    counts = [0] * READING_THREADS
+def _rate_hz(step: Callable[[], object], duration_s: float) -> float:
+    begin_s = time.perf_counter()
+    count = 0
+    while time.perf_counter() - begin_s < duration_s:
+        step()
+        count += 1
+    return count / (time.perf_counter() - begin_s)
 
-    def read(number: int) -> None:
-        with mmap.mmap(-1, REQUEST_BYTES) as memory, memoryview(memory) as buffer:
-            offset = number * REQUEST_BYTES
-            while not stop.is_set():
-                reader.read_into(buffer, offset)
-                counts[number] += REQUEST_BYTES
-                offset = (offset + READING_THREADS * REQUEST_BYTES) % _PROBE_BYTES
 
-    threads = [
-        threading.Thread(target=read, args=(number,), name=f"swapnet-probe-{number}")
-        for number in range(READING_THREADS)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        begin_s, begin_bytes = time.perf_counter(), sum(counts)
-        rate_hz = _compute_hz()
-        bandwidth = (sum(counts) - begin_bytes) / (time.perf_counter() - begin_s)
-    finally:
-        stop.set()
-        for thread in threads:
+def _measure_contention(reader: DirectReader) -> tuple[float, float]:
+    """Return bytes per second beside compute, and by which share compute is slower meanwhile.
+
+    Machines drift, and others run on them. So compute alone and compute beside reads take turns,
+    in slices, and medians count.
+
+    Raises:
+        StorageError: the probe cannot be read.
+    """
+    step = _convolution()
+    slowdowns = []
+    with _ReadingThreads(reader) as reading:
+        _rate_hz(step, _SLICE_S)  # kernels are chosen, threads are started
+        for _ in range(_SLICES):
+            alone_hz = _rate_hz(step, _SLICE_S)
+            with reading.going_on():
+                busy_hz = _rate_hz(step, _SLICE_S)
+            slowdowns.append(alone_hz / busy_hz - 1.0)
+    request_s = reading.median_request_s()
+    bandwidth = READING_THREADS * REQUEST_BYTES / request_s
+    return bandwidth, max(0.0, statistics.median(slowdowns))
+
+
+class _ReadingThreads:
+    """Threads that read a probe over and over, while they are let to. For one thread."""
+
+    def __init__(self, reader: DirectReader) -> None:
+        self._reader = reader
+        self._may_read = threading.Event()
+        self._is_open = True
+        self._times_s: list[float] = []
+        self._error: StorageError | None = None
+        self._threads = [
+            threading.Thread(target=self._serve, args=(number,), name=f"swapnet-probe-{number}")
+            for number in range(READING_THREADS)
+        ]
+
+    def __enter__(self) -> _ReadingThreads:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_open = False
+        self._may_read.set()
+        for thread in self._threads:
             thread.join()
-    return max(bandwidth, 1.0), rate_hz
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let them read."""
+        self._may_read.set()
+        try:
+            yield
+        finally:
+            self._may_read.clear()
+
+    def median_request_s(self) -> float:
+        """Return how long a read took; after they have ended.
+
+        Raises:
+            StorageError: a read failed.
+        """
+        if self._error is not None:
+            raise self._error
+        return statistics.median(self._times_s)
+
+    def _serve(self, number: int) -> None:
+        try:
+            self._read(number * REQUEST_BYTES)
+        except StorageError as error:
+            self._error = error
+
+    def _read(self, offset: int) -> None:
+        with mmap.mmap(-1, REQUEST_BYTES) as memory, memoryview(memory) as buffer:
+            while self._may_read.wait() and self._is_open:
+                begin_s = time.perf_counter()
+                self._reader.read_into(buffer, offset)
+                self._times_s.append(time.perf_counter() - begin_s)
+                offset = (offset + READING_THREADS * REQUEST_BYTES) % _PROBE_BYTES

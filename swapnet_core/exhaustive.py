@@ -40,17 +40,36 @@ def try_all(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | 
     Returns:
         The best candidate, or None where nothing fits.
     """
-    lays = _every_layout if len(outline.atoms) <= ALL_LAYOUTS_ATOMS else _two_layouts
     best: Candidate | None = None
     least_s = least_latency_s(outline.compute_s, outline.used_bytes - room.total_bytes, device)
     for resident_bytes, partition, residents in _choices(outline, device, room):
         if best is not None and best.timeline.latency_s <= least_s * (1.0 + _ROUNDING):
             break
-        for slots in lays(partition, residents, room.stream_beside(resident_bytes)):
-            candidate = evaluate(partition, device, residents, slots)
+        for candidate in _lay_out(partition, residents, device, room.stream_beside(resident_bytes)):
             if best is None or candidate.rank < best.rank:
                 best = candidate
     return best
+
+
+def list_all(outline: Outline, device: DeviceProfile, room: Room) -> Iterator[Candidate]:
+    """List all plans for a network of at most `ALL_RESIDENTS_ATOMS` atoms.
+
+    Args:
+        outline: of the network.
+        device: that it runs on.
+        room: for its slots.
+    """
+    for resident_bytes, partition, residents in _choices(outline, device, room):
+        yield from _lay_out(partition, residents, device, room.stream_beside(resident_bytes))
+
+
+def _lay_out(
+    partition: Partition, residents: frozenset[int], device: DeviceProfile, stream_bytes: int
+) -> Iterator[Candidate]:
+    atoms = len(partition.outline.atoms)
+    lays = _every_layout if atoms <= ALL_LAYOUTS_ATOMS else _two_layouts
+    for slots in lays(partition, residents, stream_bytes):
+        yield evaluate(partition, device, residents, slots)
 
 
 def _choices(

@@ -54,8 +54,12 @@ class Room:
     reason: str
 
 
-def start_position(bounds: Sequence[MemoryBound]) -> Position:
-    """Choose the first budget, while the core holds nothing.
+def start_position(bounds: Sequence[MemoryBound], held_bytes: int = 0) -> Position:
+    """Choose the first budget.
+
+    Args:
+        bounds: every ceiling over this process, as of now.
+        held_bytes: what the core holds already of the memory that is not free.
 
     Raises:
         InputError: the system does not tell how much memory it has free.
@@ -65,7 +69,7 @@ def start_position(bounds: Sequence[MemoryBound]) -> Position:
             "this system does not tell how much memory it has free (no /proc/meminfo), so the "
             "budget cannot be 'auto'; give a size, e.g. '96MiB'"
         )
-    return Position(budget_bytes=max(1, tightest(bounds, held_bytes=0).budget_bytes))
+    return Position(budget_bytes=max(1, tightest(bounds, held_bytes).budget_bytes))
 
 
 def follow(

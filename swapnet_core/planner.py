@@ -6,7 +6,9 @@ finds. Layers are cut into tiles only where the budget forces it (see `make_plan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from dataclasses import replace
+from functools import lru_cache
 
 from swapnet_core.atoms import SMALLEST_TILE_BYTES, Outline, outline_network, tile_limits_bytes
 from swapnet_core.candidates import Candidate, Room
@@ -16,15 +18,28 @@ from swapnet_core.search import least_latency_s, search
 from swapnet_core.sizes import format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
-_GAIN_OF_TILES = 1.1
+GAIN_OF_TILES = 1.1
+"""Layers stay whole unless tiles make an inference faster by this factor."""
+
+_REFINEMENT = 1.03
+"""How far above its result the first steps of a search may be."""
+_NETWORKS = 16
 _TILES_PER_ROOM = (2, 4, 8, 16)
 
 
 def smallest_budget_bytes(profile: NetworkProfile) -> int:
     """Return the smallest budget that `make_plan` accepts for a network, with tiles if need be."""
-    whole = outline_network(profile)
-    needed = [whole.needed_bytes, *(tiled.needed_bytes for tiled in _all_tilings(profile))]
-    return whole.fixed_bytes + min(needed)
+    outlines = all_outlines(profile)
+    return outlines[0].fixed_bytes + min(outline.needed_bytes for outline in outlines)
+
+
+@lru_cache(maxsize=_NETWORKS)
+def all_outlines(profile: NetworkProfile) -> tuple[Outline, ...]:
+    """Outline a network with whole layers, and after that with finer and finer tiles."""
+    tiled = (
+        outline_network(profile, tile_above_bytes=limit) for limit in tile_limits_bytes(profile)
+    )
+    return (outline_network(profile), *(outline for outline in tiled if outline.is_tiled))
 
 
 def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: int) -> SwapPlan:
@@ -69,27 +84,27 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
 
     See `make_plan` for when layers are tiled.
     """
-    whole = outline_network(profile)
-    best = _best(whole, device, room)
+    whole = replace(all_outlines(profile)[0], shares_stream=room.is_shared)
+    best = _best(whole, device, room, math.inf)
+    below_s = math.inf
     if best is not None:
         least_s = least_latency_s(whole.compute_s, whole.used_bytes - room.total_bytes, device)
-        if best.timeline.latency_s <= least_s * _GAIN_OF_TILES:
+        below_s = best.timeline.latency_s / GAIN_OF_TILES
+        if below_s <= least_s:
             return best
-    tiled = [_best(outline, device, room) for outline in _tilings(profile, room)]
-    found = [candidate for candidate in tiled if candidate is not None]
-    if not found:
-        return best
-    fastest = min(found, key=lambda candidate: candidate.rank)
-    if best is None or fastest.timeline.latency_s * _GAIN_OF_TILES <= best.timeline.latency_s:
-        return fastest
+    for outline in _tilings(profile, room):
+        outline = replace(outline, shares_stream=room.is_shared)
+        tiled = _best(outline, device, room, below_s * _REFINEMENT)
+        if tiled is not None and tiled.timeline.latency_s < below_s:
+            best, below_s = tiled, tiled.timeline.latency_s
     return best
 
 
-def _best(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
+def _best(outline: Outline, device: DeviceProfile, room: Room, below_s: float) -> Candidate | None:
     atoms = len(outline.atoms)
     if atoms <= ALL_LAYOUTS_ATOMS:
         return try_all(outline, device, room)
-    found = [search(outline, device, room)]
+    found = [search(outline, device, room, below_s=below_s)]
     if atoms <= ALL_RESIDENTS_ATOMS:
         found.append(try_all(outline, device, room))
     candidates = [candidate for candidate in found if candidate is not None]
@@ -107,7 +122,7 @@ def _tilings(profile: NetworkProfile, room: Room) -> list[Outline]:
     fitting = [outline for outline in proposed if _fits(outline, room)]
     if fitting:
         return fitting
-    return [outline for outline in _all_tilings(profile) if _fits(outline, room)]
+    return [outline for outline in all_outlines(profile) if _fits(outline, room)]
 
 
 def _fits(outline: Outline, room: Room) -> bool:
@@ -115,10 +130,5 @@ def _fits(outline: Outline, room: Room) -> bool:
         outline.is_tiled
         and outline.needed_bytes <= room.total_bytes
         and outline.pinned_bytes <= room.resident_bytes
-        and outline.needed_bytes - outline.pinned_bytes <= room.stream_bytes
+        and outline.slot_bytes <= room.stream_bytes
     )
-
-
-def _all_tilings(profile: NetworkProfile) -> Iterator[Outline]:
-    for limit_bytes in tile_limits_bytes(profile):
-        yield outline_network(profile, tile_above_bytes=limit_bytes)

@@ -19,7 +19,7 @@ from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import InputError, SwapNetError
+from swapnet_core.errors import BudgetTooSmallError, InputError, SwapNetError
 from swapnet_core.fleet import Fleet, Models, describe
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example
@@ -65,12 +65,12 @@ class SwapRuntime:
             ValueError: `budget` is not a size, or `device` is not known.
             InputError: `budget` is `auto`, and the system does not tell what is free.
         """
+        self._ledger = MemoryLedger(0)
         self._auto = self._follow_system() if budget == _AUTO else None
-        budget_bytes = parse_size(budget) if self._auto is None else self._auto.budget_bytes
+        self._ledger.set_budget(self._auto.budget_bytes if self._auto else parse_size(budget))
         backend = _choose_backend(device)
         memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-        self._ledger = MemoryLedger(budget_bytes)
         self._backend = backend
         self._arena = Arena(backend, self._ledger)
         self._pool = FetchPool()
@@ -80,6 +80,7 @@ class SwapRuntime:
         self._fleet = Fleet(self._ledger, self._arena, placement, self._dispatcher)
         self._desk = AdmissionDesk()
         self._lock = threading.Lock()
+        self._budget_lock = threading.Lock()
         self._comply_s: float | None = None
         self._device: DeviceProfile | None = None
         self._is_open = True
@@ -114,9 +115,11 @@ class SwapRuntime:
             example_kwargs: keyword inputs of the example.
 
         Returns:
-            A callable that gives what `network` gives under `torch.inference_mode()`, bit for
-            bit on the CPU. Weights that are outputs themselves are copied where torch's pytrees
-            reach them (tuples, lists, dicts), not inside objects of other classes.
+            A callable that gives what `network` gives under `torch.inference_mode()`: bit for
+            bit on the CPU, or, where the budget forces layers to run by tiles
+            (`plan.is_exact` tells), at least within the last bits of every such layer. Weights
+            that are outputs themselves are copied where torch's pytrees reach them (tuples,
+            lists, dicts), not inside objects of other classes.
 
         Raises:
             BudgetTooSmallError: the network does not fit beside those already loaded.
@@ -160,14 +163,31 @@ class SwapRuntime:
         Takes effect at the next boundary of two blocks, also within an inference, and returns
         when no more than the new budget is held; `report().comply_s` tells how long that took.
 
+        Args:
+            budget: a size, as for `SwapRuntime`; `auto` follows the system from now on, until a
+                size is set.
+
         Raises:
             BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
             ValueError: `budget` is not a size.
-            InputError: the budget is `auto`.
+            InputError: `budget` is `auto`, and the system does not tell what is free; or a job
+                calls this, and the budget is or becomes `auto`.
         """
-        if self._auto is not None:
-            raise InputError("the budget is 'auto': it follows the system, and cannot be set")
-        self._set_budget(parse_size(budget))
+        budget_bytes = None if budget == _AUTO else parse_size(budget)
+        if self._scheduler.is_in_job:
+            self._set_budget_in_job(budget_bytes)
+            return
+        with self._budget_lock:
+            if budget_bytes is None:
+                self._keep_following()
+                return
+            was_auto = self._stop_following()
+            try:
+                self._set_budget(budget_bytes)
+            except BudgetTooSmallError:
+                if was_auto:
+                    self._keep_following()
+                raise
 
     def report(self) -> RuntimeReport:
         """Return what runs and what it holds, at this moment."""
@@ -214,8 +234,8 @@ class SwapRuntime:
             if not self._is_open:
                 return
             self._is_open = False
-        if self._auto is not None:
-            self._auto.close()
+        with self._budget_lock:
+            self._stop_following()
         self._dispatcher.close()
         self._desk.close()
         self._fleet.close()
@@ -236,6 +256,28 @@ class SwapRuntime:
         # Planned here: not at the expense of an inference.
         plans = self._fleet.plan(models, self.device_profile, budget_bytes) if models else {}
         self._dispatcher.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+
+    def _set_budget_in_job(self, budget_bytes: int | None) -> None:
+        """Without the lock, whose holder may wait for the end of this very job."""
+        if budget_bytes is None or self._auto is not None:
+            raise InputError("a job cannot start or end 'auto'; set the budget from outside")
+        self._set_budget(budget_bytes)
+
+    def _keep_following(self) -> None:
+        """Start to follow the system, unless that is done already."""
+        if self._auto is not None:
+            return
+        follower = self._follow_system()
+        self._set_budget(follower.budget_bytes)
+        follower.start()
+        self._auto = follower
+
+    def _stop_following(self) -> bool:
+        """Stop to follow the system; tells whether that was done until now."""
+        follower, self._auto = self._auto, None
+        if follower is not None:
+            follower.close()
+        return follower is not None
 
     def _follow_system(self) -> AutoBudget:
         return AutoBudget(

@@ -12,6 +12,7 @@ cannot be faster than the best so far even without a stall is left out (`least_l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from swapnet_core.atoms import Outline
@@ -39,7 +40,12 @@ def least_latency_s(compute_s: float, streamed_bytes: float, device: DeviceProfi
 
 
 def grow_residents(
-    partition: Partition, device: DeviceProfile, *, stream_bytes: int, resident_bytes: int
+    partition: Partition,
+    device: DeviceProfile,
+    *,
+    stream_bytes: int,
+    resident_bytes: int,
+    batch_share: float = _BATCH_SHARE,
 ) -> Iterator[Candidate]:
     """Fill memory with residents, in steps, each where the inference before loses most time.
 
@@ -48,6 +54,7 @@ def grow_residents(
         device: that it runs on.
         stream_bytes: memory for the slots of streamed runs; larger runs are resident.
         resident_bytes: memory for residents.
+        batch_share: part of what is free that one step takes.
 
     Yields:
         A candidate per step, with more and more residents; none where those that have to be
@@ -62,7 +69,7 @@ def grow_residents(
             return
         candidate = evaluate(partition, device, frozenset(residents), slots)
         yield candidate
-        batch_bytes = max(int(free_bytes * _BATCH_SHARE), min(free_bytes, stream_bytes // 4))
+        batch_bytes = max(int(free_bytes * batch_share), min(free_bytes, stream_bytes // 4))
         chosen = _choose(candidate, device, free_bytes, batch_bytes)
         if not chosen:
             return
@@ -115,31 +122,37 @@ def losses_by_run(candidate: Candidate, device: DeviceProfile) -> dict[int, floa
     return losses_s
 
 
-def search(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
-    """Return the best plan found, or None where nothing fits; see [Note: what is searched].
+def search(
+    outline: Outline, device: DeviceProfile, room: Room, *, below_s: float = math.inf
+) -> Candidate | None:
+    """Return the best plan found; see [Note: what is searched].
 
     Args:
         outline: of the network.
         device: that it runs on.
         room: for its slots.
+        below_s: slower plans are of no use.
+
+    Returns:
+        The best candidate, or None where nothing fits or nothing is faster.
     """
     best: Candidate | None = None
     seen: set[tuple[int, ...]] = set()
     # Runs up to the largest atom fit wherever anything does.
-    largest_bytes = outline.needed_bytes - outline.pinned_bytes
+    largest_bytes = outline.slot_bytes
     for target_bytes in sorted({*_TARGETS_BYTES, largest_bytes}):
         partition = join_up_to(outline, device, target_bytes)
         begins = tuple(run.atoms[0] for run in partition.runs)
         if begins not in seen:
             seen.add(begins)
             sizes = stream_sizes(partition, room)
-            best = _sweep(partition, device, room, sizes, best)
+            best = _sweep(partition, device, room, sizes, best, below_s)
     if best is None or not best.uses:
         return best
     near = [round_up(int(best.stream_bytes * factor)) for factor in _NEAR]
     smallest = min(stream_sizes(best.partition, room), default=0)
     sizes = sorted({min(max(size, smallest), room.stream_bytes) for size in near})
-    return _sweep(best.partition, device, room, sizes, best)
+    return _sweep(best.partition, device, room, sizes, best, below_s)
 
 
 def _sweep(
@@ -148,14 +161,14 @@ def _sweep(
     room: Room,
     sizes: Sequence[int],
     best: Candidate | None,
+    below_s: float,
 ) -> Candidate | None:
     """Try one partition with sizes of streaming memory, ascending; return the best so far."""
-    outline = partition.outline
+    if best is not None:
+        below_s = best.timeline.latency_s
     for stream_bytes in sizes:
         resident_bytes = room.residents_beside(stream_bytes)
-        streamed_bytes = outline.used_bytes - resident_bytes
-        least_s = least_latency_s(outline.compute_s, streamed_bytes, device)
-        if best is not None and least_s >= best.timeline.latency_s:
+        if _least_s(partition, device, resident_bytes) >= below_s:
             break
         candidates = list(
             grow_residents(
@@ -163,10 +176,16 @@ def _sweep(
             )
         )
         if candidates:
-            last = candidates[-1]
-            candidates += _lay_anew(last, device, room.stream_beside(last.resident_bytes))
-            best = min([*candidates, *([best] if best else [])], key=lambda c: c.rank)
+            candidates += _lay_anew(candidates[-1], device, room, below_s)
+            fastest = min(candidates, key=lambda candidate: candidate.rank)
+            if fastest.timeline.latency_s < below_s or (best and fastest.rank < best.rank):
+                best, below_s = fastest, fastest.timeline.latency_s
     return best
+
+
+def _least_s(partition: Partition, device: DeviceProfile, resident_bytes: int) -> float:
+    outline = partition.outline
+    return least_latency_s(outline.compute_s, outline.used_bytes - resident_bytes, device)
 
 
 def stream_sizes(partition: Partition, room: Room) -> list[int]:
@@ -185,8 +204,13 @@ def stream_sizes(partition: Partition, room: Room) -> list[int]:
     return sorted(size for size in proposals if smallest <= size <= room.stream_bytes)
 
 
-def _lay_anew(candidate: Candidate, device: DeviceProfile, stream_bytes: int) -> list[Candidate]:
+def _lay_anew(
+    candidate: Candidate, device: DeviceProfile, room: Room, below_s: float
+) -> list[Candidate]:
     """Lay the streamed runs out in both ways, in all memory that the residents leave."""
     partition, residents = candidate.partition, candidate.residents
+    stream_bytes = room.stream_beside(candidate.resident_bytes)
+    if _least_s(partition, device, candidate.resident_bytes) >= below_s:
+        return []
     layouts = [lay(partition, residents, stream_bytes) for lay in (lay_ring, lay_oldest_first)]
     return [evaluate(partition, device, residents, slots) for slots in layouts if slots is not None]

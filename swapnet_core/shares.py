@@ -1,111 +1,245 @@
-"""Split one budget among networks. Pure."""
+"""Split one budget among networks that run in turn. Pure.
+
+[Note: who gets what]
+One inference runs at a time, so the networks share one activation peak and one streaming region;
+only buffers and residents are each network's own. For a given size of the streaming region, each
+network has a curve: its latency over the bytes of its residents. From all curves together the
+points are picked whose bytes fit and whose latencies, weighted by rate, have the smallest sum.
+Sums are built up one network at a time, and only those are kept that no other one beats in both
+bytes and latency. That is done for several sizes of the region, first far apart, then around the
+best.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from swapnet_core.errors import BudgetTooSmallError
-from swapnet_core.planner import make_plan, smallest_budget_bytes
-from swapnet_core.sizes import format_size
-from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.atoms import Outline
+from swapnet_core.candidates import Candidate
+from swapnet_core.curves import Curves, Point, curves_of
+from swapnet_core.errors import BudgetTooSmallError, InvariantError
+from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS
+from swapnet_core.planner import all_outlines, make_plan
+from swapnet_core.sizes import KIB, format_size
+from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What one network can use.
-
-    Attributes:
-        floor_bytes: it cannot run with less.
-        ceiling_bytes: it gains nothing from more.
-    """
-
-    name: str
-    floor_bytes: int
-    ceiling_bytes: int
-
-
-def split_budget(budget_bytes: int, claims: Sequence[Claim]) -> list[int]:
-    """Give each network its floor, and the rest in proportion to what it still lacks.
-
-    Args:
-        budget_bytes: what can be given away in all.
-        claims: one per network.
-
-    Returns:
-        Shares in the order of the claims; their sum is at most `budget_bytes`, and each lies
-        between its claim's floor and ceiling.
-
-    Raises:
-        BudgetTooSmallError: the floors alone are more than the budget.
-    """
-    floors = sum(claim.floor_bytes for claim in claims)
-    if floors > budget_bytes:
-        names = ", ".join(claim.name for claim in claims)
-        raise BudgetTooSmallError(
-            f"a budget of {format_size(budget_bytes)} is too small for {names}: together they "
-            f"need at least {format_size(floors)} ({floors} bytes)",
-            needed_bytes=floors,
-            budget_bytes=budget_bytes,
-        )
-    lack = sum(claim.ceiling_bytes - claim.floor_bytes for claim in claims)
-    spare = min(budget_bytes - floors, lack)
-    return [
-        claim.floor_bytes + (claim.ceiling_bytes - claim.floor_bytes) * spare // max(lack, 1)
-        for claim in claims
-    ]
+_COARSE_STEP = 2.0
+_FINE_STEPS = (0.6, 0.7, 0.85, 1.2, 1.4, 1.7)
+_MOST_SUMS = 128
+_SMALLEST_STREAM_BYTES = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedNetwork:
-    """A network among others."""
+    """A network among others.
+
+    Attributes:
+        name: for messages.
+        rate_hz: inferences per second. None: as often as there is time; counts as 1 Hz.
+    """
 
     name: str
     profile: NetworkProfile
     rate_hz: float | None
 
+    @property
+    def weight(self) -> float:
+        """How much its latency counts."""
+        return self.rate_hz or 1.0
+
+
+class _Sum(NamedTuple):
+    """What some of the networks take and cost together.
+
+    Attributes:
+        cost: latencies weighted by rates.
+        shares: residents, per network.
+    """
+
+    resident_bytes: int
+    cost: float
+    shares: tuple[int, ...]
+
 
 def plan_together(
     networks: Sequence[SharedNetwork], device: DeviceProfile, *, budget_bytes: int
 ) -> list[SwapPlan]:
-    """Interim."""
-    traces = [n.profile.trace for n in networks]
-    fixed = sum(t.buffer_bytes for t in traces) + max(t.activation_bytes for t in traces)
-    claims = []
-    for n in networks:
-        own = n.profile.trace.buffer_bytes + n.profile.trace.activation_bytes
-        floor = smallest_budget_bytes(n.profile) - own
-        claims.append(
-            Claim(name=n.name, floor_bytes=floor, ceiling_bytes=max(floor, n.profile.weight_bytes))
-        )
-    floors = sum(c.floor_bytes for c in claims)
-    if fixed + floors > budget_bytes:
-        names = ", ".join(n.name for n in networks)
-        raise BudgetTooSmallError(
-            f"a budget of {format_size(budget_bytes)} is too small for {names}: activations, "
-            f"buffers and the largest layers need {format_size(fixed + floors)} "
-            f"({fixed + floors} bytes)",
-            needed_bytes=fixed + floors,
-            budget_bytes=budget_bytes,
-        )
-    shares = split_budget(budget_bytes - fixed, claims)
+    """Choose plans whose latencies, weighted by rates, have the smallest sum.
+
+    See [Note: who gets what]. Layers are tiled as in `make_plan`, which is also what a single
+    network gets.
+
+    Args:
+        networks: that run one at a time, back to back.
+        device: that they run on.
+        budget_bytes: for buffers of all, the largest activation peak, one streaming region that
+            all use in turn, and residents of all.
+
+    Returns:
+        One plan per network, in order. The budget of each is what it needs by itself: buffers,
+        activations, the common streaming region and its residents.
+
+    Raises:
+        BudgetTooSmallError: not even the smallest tiles fit; carries `needed_bytes`.
+    """
+    _check_budget(networks, budget_bytes)
+    if len(networks) == 1:
+        return [make_plan(networks[0].profile, device, budget_bytes=budget_bytes)]
+    room_bytes = (budget_bytes - _fixed_bytes(networks)) // PAGE_BYTES * PAGE_BYTES
+    curves = [curves_of(network.profile, device) for network in networks]
+    weights = [network.weight for network in networks]
+    stream_bytes, shares = _choose_shares(curves, weights, room_bytes)
+    candidates = _fill(curves, weights, stream_bytes, shares, room_bytes)
+    stream_bytes = max((candidate.stream_bytes for candidate in candidates), default=0)
     return [
-        make_plan(
-            n.profile,
+        candidate.to_plan(
             device,
-            budget_bytes=s + n.profile.trace.buffer_bytes + n.profile.trace.activation_bytes,
+            candidate.partition.outline.fixed_bytes + stream_bytes + candidate.resident_bytes,
         )
-        for n, s in zip(networks, shares, strict=True)
+        for candidate in candidates
     ]
 
 
 def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
-    """Interim."""
-    traces = [n.profile.trace for n in networks]
-    fixed = sum(t.buffer_bytes for t in traces) + max(t.activation_bytes for t in traces)
-    return fixed + sum(
-        smallest_budget_bytes(n.profile)
-        - n.profile.trace.buffer_bytes
-        - n.profile.trace.activation_bytes
-        for n in networks
+    """Return the smallest budget that `plan_together` accepts."""
+    return _fixed_bytes(networks) + sum(_smallest_room(_outlines(networks)))
+
+
+def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
+    needed_bytes = smallest_shared_budget_bytes(networks)
+    if budget_bytes >= needed_bytes:
+        return
+    names = ", ".join(network.name for network in networks)
+    raise BudgetTooSmallError(
+        f"a budget of {format_size(budget_bytes)} is too small for {names}: the largest layer (or "
+        f"its tiles), buffers and activations need {format_size(needed_bytes)} ({needed_bytes} "
+        "bytes) at once",
+        needed_bytes=needed_bytes,
+        budget_bytes=budget_bytes,
     )
+
+
+def _fixed_bytes(networks: Sequence[SharedNetwork]) -> int:
+    traces = [network.profile.trace for network in networks]
+    activations = max((trace.activation_bytes for trace in traces), default=0)
+    return sum(trace.buffer_bytes for trace in traces) + activations
+
+
+def _outlines(networks: Sequence[SharedNetwork]) -> list[tuple[Outline, ...]]:
+    return [all_outlines(network.profile) for network in networks]
+
+
+def _smallest_room(networks: Sequence[Sequence[Outline]]) -> tuple[int, int]:
+    """Return streaming region and pinned bytes with the smallest sum."""
+    rooms = []
+    for stream_bytes in {outline.slot_bytes for outlines in networks for outline in outlines}:
+        pinned = [
+            [o.pinned_bytes for o in outlines if o.slot_bytes <= stream_bytes]
+            for outlines in networks
+        ]
+        if all(pinned):
+            rooms.append((stream_bytes, sum(min(choices) for choices in pinned)))
+    return min(rooms, key=lambda room: (sum(room), room), default=(0, 0))
+
+
+def _choose_shares(
+    curves: Sequence[Curves], weights: Sequence[float], room_bytes: int
+) -> tuple[int, tuple[int, ...]]:
+    """Return the size of the streaming region, and residents per network."""
+    sums: dict[int, _Sum | None] = {}
+
+    def rank(stream_bytes: int) -> tuple[float, int]:
+        found = sums[stream_bytes]
+        return (found.cost if found else math.inf, stream_bytes)
+
+    def try_sizes(sizes: Iterable[int]) -> int:
+        for size in sizes:
+            if size not in sums and 0 <= size <= room_bytes:
+                points = [curve.points(size) for curve in curves]
+                sums[size] = _add_up(points, weights, room_bytes - size)
+        return min(sums, key=rank)
+
+    coarse = try_sizes(_coarse_sizes(curves, room_bytes))
+    best = try_sizes(round_up(int(coarse * step)) for step in _FINE_STEPS)
+    found = sums[best]
+    if found is None:
+        raise InvariantError(f"no shares of {room_bytes} bytes, which are enough")
+    return best, found.shares
+
+
+def _coarse_sizes(curves: Sequence[Curves], room_bytes: int) -> list[int]:
+    """Propose sizes of the streaming region: those that layers need, and some in between."""
+    outlines = [curve.outlines for curve in curves]
+    sizes = {0, _smallest_room(outlines)[0], *(o[0].slot_bytes for o in outlines)}
+    if all(len(o[0].atoms) <= ALL_LAYOUTS_ATOMS for o in outlines):
+        sizes.update(itertools.chain.from_iterable(_subset_sums(o[0]) for o in outlines))
+    largest_bytes = max(curve.used_bytes for curve in curves)
+    size = float(_SMALLEST_STREAM_BYTES)
+    while size < min(largest_bytes, room_bytes):
+        sizes.add(round_up(int(size)))
+        size *= _COARSE_STEP
+    return sorted(sizes)
+
+
+def _subset_sums(outline: Outline) -> set[int]:
+    sizes = [atom.size_bytes for atom in outline.atoms if not atom.is_pinned]
+    picks = itertools.product((False, True), repeat=len(sizes))
+    return {sum(itertools.compress(sizes, pick)) for pick in picks}
+
+
+def _add_up(
+    curves: Sequence[Sequence[Point]], weights: Sequence[float], room_bytes: int
+) -> _Sum | None:
+    """Pick one point of each curve; None where not even the first ones fit."""
+    sums = [_Sum(0, 0.0, ())]
+    for points, weight in zip(curves, weights, strict=True):
+        longer = [
+            _Sum(
+                one.resident_bytes + point.resident_bytes,
+                one.cost + weight * point.cost_s,
+                (*one.shares, point.resident_bytes),
+            )
+            for one in sums
+            for point in points
+            if one.resident_bytes + point.resident_bytes <= room_bytes
+        ]
+        sums = _thin(sorted(longer), room_bytes)
+    return sums[-1] if sums else None
+
+
+def _thin(sums: Iterable[_Sum], room_bytes: int) -> list[_Sum]:
+    """Keep the cheapest of all that take no more, and of those one per stretch of bytes."""
+    kept: list[_Sum] = []
+    step_bytes = room_bytes // _MOST_SUMS
+    stretch = -1
+    for one in sums:
+        if kept and one.cost >= kept[-1].cost:
+            continue
+        number = one.resident_bytes // max(1, step_bytes)
+        if number == stretch and len(kept) > 1:
+            kept[-1] = one
+        else:
+            kept.append(one)
+        stretch = number
+    return kept
+
+
+def _fill(
+    curves: Sequence[Curves],
+    weights: Sequence[float],
+    stream_bytes: int,
+    shares: Sequence[int],
+    room_bytes: int,
+) -> list[Candidate]:
+    """Plan all networks; what one leaves of its share goes to the next, high rates first."""
+    spare_bytes = room_bytes - stream_bytes - sum(shares)
+    found: dict[int, Candidate] = {}
+    for number in sorted(range(len(curves)), key=lambda number: -weights[number]):
+        share_bytes = shares[number] + spare_bytes
+        found[number] = curves[number].best(stream_bytes, share_bytes)
+        spare_bytes = share_bytes - found[number].resident_bytes
+    return [found[number] for number in range(len(curves))]

@@ -22,6 +22,7 @@ import torch
 
 from swapnet_core.errors import InvariantError, StorageError
 from swapnet_core.ledger import MemoryLedger
+from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import (
     PAGE_BYTES,
     CellSpec,
@@ -29,6 +30,7 @@ from swapnet_core.specs import (
     LayerSpec,
     NetworkProfile,
     NetworkTrace,
+    SwapPlan,
     WeightSpec,
     round_up,
 )
@@ -262,6 +264,44 @@ def open_leases() -> list[str]:
     """
     ledgers = [item for item in gc.get_referrers(MemoryLedger) if type(item) is MemoryLedger]
     return [repr(ledger) for ledger in ledgers if ledger.snapshot().leases]
+
+
+def loaded_profile(runtime: SwapRuntime, name: str) -> NetworkProfile:
+    """Return what a runtime knows of one of its networks.
+
+    Raises:
+        KeyError: it has none of that name.
+    """
+    return runtime._fleet.models[name].profile
+
+
+def impose_plan(runtime: SwapRuntime, name: str, plan: SwapPlan) -> None:
+    """Make a loaded network run by a plan of one's own; the others keep theirs.
+
+    It holds until the next load, unload or change of the budget, and takes effect at the next
+    boundary of two blocks, as `SwapRuntime.set_budget` does.
+
+    Args:
+        runtime: whose budget the plan has to fit into.
+        name: of the network.
+        plan: with a slot for every block that the network uses.
+
+    Raises:
+        KeyError: there is no network of that name.
+        BudgetTooSmallError: the plan's memory cannot be leased; the network cannot run until
+            another plan is adopted.
+        StorageError: its residents cannot be read.
+    """
+    fleet = runtime._fleet
+    models = fleet.models
+    standing = {m.holding: m.plan for m in models.values() if m.plan is not None}
+    plans = {**standing, models[name].holding: plan}
+    budget_bytes = runtime.report().budget_bytes
+    runtime._scheduler.interrupt(lambda: fleet.move(plans, budget_bytes, _ignore))
+
+
+def _ignore() -> None:
+    return None
 
 
 def _any_overlaps(begin: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:

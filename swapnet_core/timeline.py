@@ -14,8 +14,10 @@ Source:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 _CYCLES = 3
 """Simulated inferences: the last one starts as the steady state does, with its head prefetched."""
@@ -69,28 +71,44 @@ def find_gates(
         `len(blocks)`; and whether the block is still in place since its use before.
     """
     count = len(blocks)
-    begins = [slots[block][0] for block in blocks] * 2
-    ends = [slots[block][1] for block in blocks] * 2
-    cycle = [*blocks, *blocks]
     gates = [count] * count
     in_place = [False] * count
-    for index in range(count):
-        use = index + count
-        block, begin, end = cycle[use], begins[use], ends[use]
-        seen = False
-        for other in range(use - 1, index, -1):
-            if begins[other] < end and begin < ends[other]:
-                if cycle[other] != block:
-                    gates[index] = use - other
-                    break
-                seen = True
-        else:
-            seen = True
-        if seen:
+    # No slot begins or ends between two neighbours of these.
+    edges = sorted({edge for block in set(blocks) for edge in slots[block]})
+    index = {edge: number for number, edge in enumerate(edges)}
+    spans = [(index[slots[block][0]], index[slots[block][1]]) for block in blocks]
+    newest = [-1] * len(edges)  # use of the bytes behind each edge
+    last = [-1] * len(slots)  # use of each block
+    for use, (begin, end) in enumerate(spans, start=-count):
+        newest[begin:end] = [use] * (end - begin)
+        last[blocks[use]] = use
+    for use, (begin, end) in enumerate(spans):
+        block = blocks[use]
+        latest = max(newest[begin:end], default=last[block])
+        if latest == last[block]:
             # No read, so no slot to wait for: only never more than one inference ahead.
-            gates[index] = count
-            in_place[index] = True
+            in_place[use] = True
+        else:
+            gates[use] = use - latest
+        newest[begin:end] = [use] * (end - begin)
+        last[block] = use
     return gates, in_place
+
+
+def read_anew(blocks: Sequence[int], gates: list[int], in_place: list[bool]) -> None:
+    """Forget what lies in place from the inference before: others have used the memory since.
+
+    Args:
+        blocks: the block of each use, in cyclic order of use.
+        gates: from `find_gates`; changed.
+        in_place: the same.
+    """
+    last = {block: use - len(blocks) for use, block in enumerate(blocks)}
+    for use, block in enumerate(blocks):
+        if last[block] < 0 and in_place[use]:
+            in_place[use] = False
+            gates[use] = use - last[block]
+        last[block] = use
 
 
 def simulate(uses: Uses, *, compute_slowdown: float) -> Timeline:
@@ -117,34 +135,51 @@ def simulate(uses: Uses, *, compute_slowdown: float) -> Timeline:
 def _run_cycles(uses: Uses, slow: float) -> tuple[float, list[float], list[bool]]:
     """Return latency, stalls and queued reads of the last of `_CYCLES` inferences."""
     count = len(uses.read_s)
-    read_s, compute_s, head_s = list(uses.read_s), list(uses.compute_s), uses.head_compute_s
-    # A read may start once this many uses were released since its cycle's first one.
-    needs = [index - gate + 1 for index, gate in enumerate(uses.gates)]
+    read_s, compute_s = uses.read_s, uses.compute_s
+    beside_share = 1.0 - 1.0 / slow
+    at_once, opens = _openings(uses.gates)
     now_s = reader_s = start_s = 0.0
-    ends_s: list[float] = []
-    is_queued: list[bool] = []
-    stalls_s: list[float] = []
-    read = base = 0  # the next read: its index in its cycle, and that cycle's first use
-    for first in range(0, _CYCLES * count, count):
+    ends_s = [0.0] * count
+    stalls_s = [0.0] * count
+    is_queued = [False] * count
+    for read in at_once:
+        reader_s += read_s[read]
+        ends_s[read] = reader_s
+    for _ in range(_CYCLES):
         start_s = now_s
-        stalls_s = []
-        for index in range(-1, count):  # -1: the head, before the first use is entered
-            number = first + max(index, 0)
-            while base + needs[read] <= number:
-                is_queued.append(reader_s > now_s)
-                reader_s = max(reader_s, now_s) + read_s[read]
-                ends_s.append(reader_s)
-                read += 1
-                if read == count:
-                    read, base = 0, base + count
-            duration_s = head_s
-            if index >= 0:
-                stalls_s.append(max(0.0, ends_s[number] - now_s))
-                now_s += stalls_s[-1]
-                duration_s = compute_s[index]
-            if reader_s > now_s:  # reads run beside this compute
-                beside_s = min(reader_s - now_s, duration_s * slow)
-                duration_s += beside_s - beside_s / slow
+        now_s += uses.head_compute_s
+        if reader_s > start_s:
+            now_s += min(reader_s - start_s, uses.head_compute_s * slow) * beside_share
+        for use, duration_s in enumerate(compute_s):
+            stall_s = ends_s[use] - now_s
+            if stall_s > 0.0:
+                stalls_s[use] = stall_s
+                now_s += stall_s
+            else:
+                stalls_s[use] = 0.0
+            beside_s = reader_s - now_s  # reads run beside this compute
             now_s += duration_s
-    begin = (_CYCLES - 1) * count
-    return now_s - start_s, stalls_s, is_queued[begin : begin + count]
+            if beside_s > 0.0:
+                most_s = duration_s * slow
+                now_s += (beside_s if beside_s < most_s else most_s) * beside_share
+            for read in opens[use]:
+                queued = is_queued[read] = reader_s > now_s
+                reader_s = (reader_s if queued else now_s) + read_s[read]
+                ends_s[read] = reader_s
+    return now_s - start_s, stalls_s, is_queued
+
+
+def _openings(gates: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+    """Tell which reads may start before anything is used, and which at the end of each use.
+
+    Reads start one after the other, so none before all in front of it may.
+    """
+    count = len(gates)
+    # A read may start once this many uses of its cycle are over; of the one before, if negative.
+    needs = [index - gate + 1 for index, gate in enumerate(gates)]
+    needs = list(accumulate([max(needs) - count, *needs], max))[1:]
+    ahead = bisect_right(needs, 0)
+    opens: list[list[int]] = [[] for _ in range(count)]
+    for read in [*range(ahead, count), *range(ahead)]:
+        opens[(needs[read] - 1) % count].append(read)
+    return list(range(ahead)), opens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +16,13 @@ from rich.table import Table
 from swapnet_core.errors import BlockCorruptError, SwapNetError
 from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.stored import StoredNetwork, list_stored
+from swapnet_ros.cli.bench_view import bench_table
 from swapnet_ros.cli.networks import named_network, parse_shape
-from swapnet_ros.cli.paired import PairedResult, measure_pairs
+from swapnet_ros.cli.paired import choose_budget, measure_pairs
 from swapnet_ros.cli.plan_target import find_wanted
 from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
 from swapnet_ros.cli.planning import plan_set, profile_all
+from swapnet_ros.cli.two_blocks import two_block_plan
 
 app = typer.Typer(
     help="Run networks inside a memory budget smaller than they are.",
@@ -32,6 +35,20 @@ _FAILED, _BAD_INPUT = 1, 2
 CacheOption = Annotated[
     Path | None, typer.Option(help="Directory for block files; ~/.cache/swapnet by default.")
 ]
+
+
+class Rival(str, Enum):
+    """What `bench` can measure beside the core's own plan."""
+
+    TWO_BLOCKS = "two-blocks"
+
+
+_RIVALS = {
+    Rival.TWO_BLOCKS: lambda profile, device, budget_bytes: two_block_plan(
+        profile, device, budget_bytes=budget_bytes
+    )
+}
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -42,24 +59,30 @@ def swapnet() -> None:
 
 @app.command()
 def bench(
-    network: Annotated[str, typer.Argument(help="torchvision name, yolov3, or a .cfg file.")],
+    network: Annotated[
+        str, typer.Argument(help="torchvision name, yolov3, ufld_resnet18, or a .cfg file.")
+    ],
     shape: Annotated[
         str | None, typer.Option("--input", help="Shape of the input, e.g. 1x3x224x224.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Memory budget, e.g. 96MiB.")] = None,
     budget_ratio: Annotated[float | None, typer.Option(help="Demand over budget.")] = None,
     pairs: Annotated[int, typer.Option(min=1, help="How many paired runs.")] = 10,
+    against: Annotated[
+        Rival | None, typer.Option(help="A plan to measure in turn with the core's own.")
+    ] = None,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Alternate the plain network in memory and the swapped one; print paired ratios."""
     found = named_network(network, None if shape is None else parse_shape(shape))
+    wanted_bytes = None if budget is None else parse_size(budget)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{network}: pairs", total=pairs)
         result = measure_pairs(
             found,
-            budget_bytes=None if budget is None else parse_size(budget),
-            budget_ratio=budget_ratio,
+            budget_bytes=lambda demand: choose_budget(demand, wanted_bytes, budget_ratio),
+            rival=None if against is None else _RIVALS[against],
             pairs=pairs,
             cache_dir=cache_dir,
             progress=lambda done: progress.update(task, completed=done),
@@ -67,8 +90,8 @@ def bench(
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
     else:
-        Console().print(_bench_table(result))
-    if not result.is_exact:
+        Console().print(bench_table(result))
+    if not result.is_right:
         raise typer.Exit(_FAILED)
 
 
@@ -140,33 +163,3 @@ def _check(stored: StoredNetwork) -> dict[str, Any]:
     except BlockCorruptError as error:
         state = str(error)
     return {"digest": stored.digest, "size_bytes": stored.size_bytes, "state": state}
-
-
-def _bench_table(result: PairedResult) -> Table:
-    ratios = sorted(result.ratios)
-    rows = {
-        "demand": format_size(result.demand_bytes),
-        "budget": f"{format_size(result.budget_bytes)} "
-        f"(demand / {result.demand_bytes / result.budget_bytes:.2f})",
-        "planned peak": format_size(result.peak_bytes),
-        "resident": format_size(result.resident_bytes),
-        "read per inference": format_size(result.read_bytes),
-        "read bandwidth": f"{format_size(result.bandwidth_bytes_per_s)}/s",
-        "plain, in memory": _ms(result.plain_s),
-        "swapped": _ms(result.swapped_s),
-        "predicted": f"{_ms(result.predicted_s)} "
-        f"({result.predicted_s / result.swapped_s - 1:+.1%} of measured)",
-        "stall": _ms(result.stall_s),
-        "bound max(compute, read)": f"{_ms(result.bound_s)} (read {_ms(result.read_s)})",
-        "ratio to plain": f"{result.ratio:.3f} (pairs {ratios[0]:.3f} to {ratios[-1]:.3f})",
-        "ratio to bound": f"{result.ratio_to_bound:.3f}",
-        "outputs": "equal bit for bit" if result.is_exact else "DIFFERENT",
-    }
-    table = Table("", result.network, caption=f"{result.machine}, load {result.load_average:.1f}")
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
-
-
-def _ms(duration_s: float) -> str:
-    return f"{duration_s * 1e3:.1f} ms"

@@ -14,6 +14,12 @@ from torch import nn
 from swapnet_core.errors import InputError
 from swapnet_core.sources import Weights
 from swapnet_ros.perception.models.catalogue import detection_network, detection_network_names
+from swapnet_ros.perception.models.ufld import (
+    INPUT_HEIGHT,
+    INPUT_WIDTH,
+    lane_network,
+    lane_network_names,
+)
 
 _DETECTION_PREFIXES = ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd")
 
@@ -57,7 +63,8 @@ def named_network(name: str, shape: tuple[int, ...] | None, seed: int = 0) -> Na
     """Find a network by name.
 
     Args:
-        name: any torchvision network, a Darknet network (`yolov3`), or a `.cfg` file.
+        name: any torchvision network, a Darknet network (`yolov3`), a lane network
+            (`ufld_resnet18`), or a `.cfg` file.
         shape: of the input image, [B, 3, H, W]; None for the network's own size.
         seed: of weights and input.
 
@@ -67,11 +74,13 @@ def named_network(name: str, shape: tuple[int, ...] | None, seed: int = 0) -> Na
     """
     if name in torchvision.models.list_models() and not name.startswith(_DETECTION_PREFIXES):
         return _torchvision_network(name, shape or (1, 3, 224, 224), seed)
+    if name in lane_network_names():
+        return _lane_network(name, shape, seed)
     if name not in torchvision.models.list_models() and not _is_detection(name):
+        darknet = (n for n in detection_network_names() if n.startswith("yolo"))
         raise InputError(
             f"there is no network {name!r}; use a name of torchvision.models.list_models(), one of "
-            f"{', '.join(n for n in detection_network_names() if n.startswith('yolo'))}, or a .cfg "
-            "file"
+            f"{', '.join((*darknet, *lane_network_names()))}, or a .cfg file"
         )
     return _detection_network(name, shape, seed)
 
@@ -126,6 +135,20 @@ def _detection_network(name: str, shape: tuple[int, ...] | None, seed: int) -> N
     generator = torch.Generator().manual_seed(seed)
     inputs = _map_images(spec.example_inputs, generator)
     return NamedNetwork(name=name, build=build, inputs=inputs)
+
+
+def _lane_network(name: str, shape: tuple[int, ...] | None, seed: int) -> NamedNetwork:
+    shape = shape or (1, 3, INPUT_HEIGHT, INPUT_WIDTH)
+    if shape[2:] != (INPUT_HEIGHT, INPUT_WIDTH):
+        raise InputError(f"{name} takes images of {INPUT_HEIGHT}x{INPUT_WIDTH} pixels only")
+    spec = lane_network(name, seed=seed)
+
+    def build() -> nn.Module:
+        network = spec.build()
+        network.load_state_dict({key: spec.weights[key] for key in spec.weights})
+        return network
+
+    return NamedNetwork(name=name, build=build, inputs=(_image(shape, seed),))
 
 
 def _map_images(structure: Any, generator: torch.Generator) -> Any:

@@ -7,63 +7,28 @@ import os
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_leaves
 
 from swapnet_core import SwappedModel, SwapRuntime
-from swapnet_core.errors import InputError
+from swapnet_core.errors import BudgetTooSmallError, InputError
+from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.testing import impose_plan, loaded_profile
+from swapnet_ros.cli.bench_result import PairedResult, PlanFigures
+from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork
+from swapnet_ros.cli.outputs import largest_difference
+from swapnet_ros.cli.prediction import predict_latency_s
 
 _BATCH = 3
 _SETTLE_S = 0.05
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedResult:
-    """One comparison. Times are seconds and medians, sizes bytes.
-
-    Attributes:
-        is_exact: every output was equal bit for bit.
-        ratios: swapped over plain latency, one per pair.
-        ratio: their median.
-        bound_s: no schedule is faster: `max(plain_s, read_s)`.
-        read_s: bytes read per inference over the measured bandwidth.
-        bandwidth_bytes_per_s: of direct reads, measured beside compute.
-        load_average: of the machine in the last minute, when the measurement began.
-    """
-
-    network: str
-    demand_bytes: int
-    budget_bytes: int
-    peak_bytes: int
-    resident_bytes: int
-    read_bytes: int
-    is_exact: bool
-    plain_s: float
-    swapped_s: float
-    predicted_s: float
-    stall_s: float
-    ratios: tuple[float, ...]
-    ratio: float
-    read_s: float
-    bound_s: float
-    bandwidth_bytes_per_s: float
-    load_average: float
-    machine: str
-
-    @property
-    def ratio_to_bound(self) -> float:
-        """Swapped latency over the bound."""
-        return self.swapped_s / self.bound_s
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all figures as plain numbers and strings."""
-        return {**asdict(self), "ratio_to_bound": self.ratio_to_bound}
+ChoosePlan = Callable[[NetworkProfile, DeviceProfile, int], SwapPlan]
+"""Makes a plan for a budget in bytes; raises `BudgetTooSmallError` where there is none."""
 
 
 def choose_budget(demand_bytes: int, budget_bytes: int | None, ratio: float | None) -> int:
@@ -84,20 +49,22 @@ def choose_budget(demand_bytes: int, budget_bytes: int | None, ratio: float | No
 def measure_pairs(
     network: NamedNetwork,
     *,
-    budget_bytes: int | None,
-    budget_ratio: float | None,
+    budget_bytes: Callable[[int], int],
+    rival: ChoosePlan | None,
     pairs: int,
     cache_dir: Path | None,
     progress: Callable[[int], None],
 ) -> PairedResult:
-    """Alternate the plain network in memory with the swapped one.
+    """Alternate the plain network in memory with the swapped one, and with a rival plan.
+
+    All run on the same thread: a second set of compute threads would slow each of them.
 
     Args:
         network: to measure.
-        budget_bytes: or None where `budget_ratio` is given.
-        budget_ratio: demand over budget, or None.
-        pairs: how many times both are measured; each time three inferences in a row.
-        cache_dir: for the block file.
+        budget_bytes: from the network's demand in bytes to the budget in bytes.
+        rival: another way to choose a plan, to be measured in turn; None: only the core's.
+        pairs: how many times each is measured; each time three inferences in a row.
+        cache_dir: in which a fresh cache is made.
         progress: told the number of finished pairs.
 
     Raises:
@@ -106,107 +73,153 @@ def measure_pairs(
     """
     load_average = os.getloadavg()[0]
     plain = network.build()
-
-    def infer_plain(*inputs: Any) -> Any:
-        with torch.inference_mode():
-            return plain(*inputs)
-
-    with SwapRuntime(budget=2**62, cache_dir=cache_dir) as runtime:
+    with fresh_cache(cache_dir) as root, SwapRuntime(budget=2**62, cache_dir=root) as runtime:
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
-        demand_bytes = model.stats().demand_bytes
-        budget = choose_budget(demand_bytes, budget_bytes, budget_ratio)
-        runtime.set_budget(budget)
-        expected = runtime.call(lambda: infer_plain(*network.inputs))
-        is_exact = _is_equal(model(*network.inputs), expected)
-        times = _alternate(infer_plain, model, runtime, network, pairs, progress)
-        is_exact = is_exact and _is_equal(model(*network.inputs), expected)
-        return _summarize(network, runtime, model, times, is_exact, load_average)
+        runtime.set_budget(budget_bytes(model.stats().demand_bytes))
+        plain_arm = _PlainArm(runtime, plain, network.inputs)
+        own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
+        rival_arm, reason = None, ""
+        if rival is not None:
+            try:
+                plan = _choose(runtime, network.name, rival)
+                rival_arm = _SwappedArm(runtime, model, plan, plain_arm)
+            except BudgetTooSmallError as error:
+                reason = str(error)
+        arms = [own_arm] if rival_arm is None else [own_arm, rival_arm]
+        for pair in range(pairs):
+            plain_arm.take_turn()
+            for arm in arms:
+                arm.take_turn()
+            progress(pair + 1)
+        stats, report = model.stats(), runtime.report()
+        return PairedResult(
+            network=network.name,
+            demand_bytes=stats.demand_bytes,
+            budget_bytes=report.budget_bytes,
+            peak_bytes=report.peak_bytes,
+            swapped=own_arm.figures(),
+            rival=None if rival_arm is None else rival_arm.figures(),
+            rival_reason=reason,
+            plain_s=statistics.median(plain_arm.latencies_s),
+            bandwidth_bytes_per_s=runtime.device_profile.read_bandwidth_bytes_per_s,
+            load_average=load_average,
+            machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
-    plain_s: list[float]
-    swapped_s: list[float]
-    stall_s: float
-    inferences: int
-    read_bytes: int
+class _PlainArm:
+    """The network in memory."""
+
+    def __init__(
+        self, runtime: SwapRuntime, network: torch.nn.Module, inputs: tuple[Any, ...]
+    ) -> None:
+        self._runtime = runtime
+        self._network = network
+        self.inputs = inputs
+        self.latencies_s: list[float] = []
+        self.output = runtime.call(self._infer)
+
+    def take_turn(self) -> None:
+        """Measure some inferences in a row, after one that does not count."""
+        self.latencies_s.append(self._runtime.call(self._measure))
+
+    def _measure(self) -> float:
+        self._infer()
+        return statistics.median(_time(self._infer) for _ in range(_BATCH))
+
+    def _infer(self) -> Any:
+        with torch.inference_mode():
+            return self._network(*self.inputs)
 
 
-def _alternate(
-    infer_plain: Callable[..., Any],
-    model: SwappedModel,
-    runtime: SwapRuntime,
-    network: NamedNetwork,
-    pairs: int,
-    progress: Callable[[int], None],
-) -> _Times:
-    plain_s, swapped_s = [], []
-    _time_batch(model, network.inputs)
-    before = model.stats()
-    for pair in range(pairs):
-        # On the same thread as the swapped one: a second set of compute threads would slow both.
-        plain_s.append(runtime.call(lambda: _time_batch(infer_plain, network.inputs)))
-        swapped_s.append(_time_batch(model, network.inputs))
+class _SwappedArm:
+    """One plan of the swapped network."""
+
+    def __init__(
+        self, runtime: SwapRuntime, model: SwappedModel, plan: SwapPlan, plain: _PlainArm
+    ) -> None:
+        self._runtime = runtime
+        self._model = model
+        self._plan = plan
+        self._plain = plain
+        self._latencies_s: list[float] = []
+        self._stalls_s: list[float] = []
+        self._difference = 0.0
+
+    def take_turn(self) -> None:
+        """Measure some inferences in a row, after one that is compared and does not count."""
+        self._adopt()
+        difference = largest_difference(self._model(*self._plain.inputs), self._plain.output)
+        self._difference = max(self._difference, difference)
+        before = self._model.stats()
+        times_s = [_time(lambda: self._model(*self._plain.inputs)) for _ in range(_BATCH)]
+        self._latencies_s.append(statistics.median(times_s))
+        self._stalls_s.append((self._model.stats().stall_s - before.stall_s) / _BATCH)
         # The head of the next inference is still coming in: not at the plain one's expense.
         time.sleep(_SETTLE_S)
-        progress(pair + 1)
-    after = model.stats()
-    return _Times(
-        plain_s,
-        swapped_s,
-        stall_s=after.stall_s - before.stall_s,
-        inferences=after.inferences - before.inferences,
-        read_bytes=after.bytes_read - before.bytes_read,
+
+    def figures(self) -> PlanFigures:
+        """Summarize the turns."""
+        pairs = zip(self._latencies_s, self._plain.latencies_s, strict=True)
+        profile = loaded_profile(self._runtime, self._model.name)
+        tiles = [block.tile for block in self._plan.blocks if block.tile is not None]
+        return PlanFigures(
+            swapped_s=statistics.median(self._latencies_s),
+            predicted_s=self._plan.predicted_latency_s,
+            predicted_at_speed_s=predict_latency_s(
+                self._plan,
+                profile,
+                self._runtime.device_profile,
+                compute_s=statistics.median(self._plain.latencies_s),
+            ),
+            stall_s=statistics.median(self._stalls_s),
+            read_bytes=self._count_reads(),
+            resident_bytes=self._plan.resident_bytes + _undisturbed_bytes(self._plan),
+            used_bytes=sum(block.size_bytes for block in self._plan.blocks),
+            ratios=tuple(swapped_s / plain_s for swapped_s, plain_s in pairs),
+            difference=self._difference,
+            tiles=dict(Counter(profile.trace.weights[tile.weight].name for tile in tiles)),
+        )
+
+    def _adopt(self) -> None:
+        if self._model.plan is not self._plan:
+            impose_plan(self._runtime, self._model.name, self._plan)
+
+    def _count_reads(self) -> int:
+        """Return the bytes read per inference, from one calm moment to another."""
+        self._adopt()
+        self._model(*self._plain.inputs)
+        before = _calm_bytes_read(self._model)
+        for _ in range(_BATCH):
+            self._model(*self._plain.inputs)
+        return (_calm_bytes_read(self._model) - before) // _BATCH
+
+
+def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
+    profile = loaded_profile(runtime, name)
+    return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+
+
+def _undisturbed_bytes(plan: SwapPlan) -> int:
+    """Sum up the streamed blocks whose slots nobody else uses: nothing overwrites them."""
+    streamed = [plan.blocks[block] for block in dict.fromkeys(plan.uses)]
+    spans = [(b.slot_offset_bytes, b.slot_offset_bytes + b.size_bytes) for b in streamed]
+    return sum(
+        end - begin
+        for begin, end in spans
+        if sum(begin < other_end and other < end for other, other_end in spans) == 1
     )
 
 
-def _time_batch(run: Callable[..., Any], inputs: tuple[Any, ...]) -> float:
-    """Median latency of some inferences in a row, after one that is not counted."""
-    run(*inputs)
-    times = []
-    for _ in range(_BATCH):
-        begin_s = time.perf_counter()
-        run(*inputs)
-        times.append(time.perf_counter() - begin_s)
-    return statistics.median(times)
+def _calm_bytes_read(model: SwappedModel) -> int:
+    """Wait until the head of the next inference is in place."""
+    count = -1
+    while count != (count := model.stats().bytes_read):
+        time.sleep(_SETTLE_S)
+    return count
 
 
-def _summarize(
-    network: NamedNetwork,
-    runtime: SwapRuntime,
-    model: SwappedModel,
-    times: _Times,
-    is_exact: bool,
-    load_average: float,
-) -> PairedResult:
-    stats, report = model.stats(), runtime.report()
-    ratios = [s / p for s, p in zip(times.swapped_s, times.plain_s, strict=True)]
-    plain_s = statistics.median(times.plain_s)
-    read_bytes = times.read_bytes // times.inferences
-    bandwidth = runtime.device_profile.read_bandwidth_bytes_per_s
-    read_s = read_bytes / bandwidth
-    return PairedResult(
-        network=network.name,
-        demand_bytes=stats.demand_bytes,
-        budget_bytes=report.budget_bytes,
-        peak_bytes=report.peak_bytes,
-        resident_bytes=stats.resident_bytes,
-        read_bytes=read_bytes,
-        is_exact=is_exact,
-        plain_s=plain_s,
-        swapped_s=statistics.median(times.swapped_s),
-        predicted_s=stats.predicted_latency_s,
-        stall_s=times.stall_s / times.inferences,
-        ratios=tuple(ratios),
-        ratio=statistics.median(ratios),
-        read_s=read_s,
-        bound_s=max(plain_s, read_s),
-        bandwidth_bytes_per_s=bandwidth,
-        load_average=load_average,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-    )
-
-
-def _is_equal(one: Any, other: Any) -> bool:
-    pairs = zip(tree_leaves(one), tree_leaves(other), strict=True)
-    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
+def _time(run: Callable[[], Any]) -> float:
+    begin_s = time.perf_counter()
+    run()
+    return time.perf_counter() - begin_s

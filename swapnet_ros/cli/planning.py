@@ -8,11 +8,10 @@ from pathlib import Path
 
 from swapnet_core import device_profile
 from swapnet_core.cache import default_cache_dir
-from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.policy import Load, admit, assess, load_of
 from swapnet_core.profiling import profile_network
 from swapnet_core.reports import Admission
-from swapnet_core.shares import Claim, split_budget
+from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_budget_bytes
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan, round_up
 from swapnet_ros.cli.networks import PlannableNetwork
 
@@ -97,13 +96,13 @@ class NetworkSet:
     @property
     def least_bytes(self) -> int:
         """The smallest budget that can be planned for."""
-        return self._fixed_bytes + sum(claim.floor_bytes for claim in self._claims)
+        return smallest_shared_budget_bytes(self._shared)
 
     @property
     def full_bytes(self) -> int:
         """With this budget everything is resident."""
-        ceilings = sum(claim.ceiling_bytes for claim in self._claims)
-        return max(self.least_bytes, self._fixed_bytes + ceilings)
+        weights = sum(network.profile.weight_bytes for network in self.networks)
+        return max(self.least_bytes, self._fixed_bytes + weights)
 
     def plans_at(self, budget_bytes: int) -> tuple[SwapPlan, ...]:
         """Plan all networks for a budget.
@@ -113,7 +112,8 @@ class NetworkSet:
         """
         budget_bytes = min(budget_bytes, self.full_bytes)
         if budget_bytes not in self._plans:
-            self._plans[budget_bytes] = self._plan(budget_bytes)
+            plans = plan_together(self._shared, self.device, budget_bytes=budget_bytes)
+            self._plans[budget_bytes] = tuple(plans)
         return self._plans[budget_bytes]
 
     def loads_at(self, budget_bytes: int) -> list[Load]:
@@ -123,20 +123,12 @@ class NetworkSet:
             for network, plan in zip(self.networks, self.plans_at(budget_bytes), strict=True)
         ]
 
-    def _plan(self, budget_bytes: int) -> tuple[SwapPlan, ...]:
-        shares = split_budget(budget_bytes - self._fixed_bytes, self._claims)
-        return tuple(
-            make_plan(
-                network.profile,
-                self.device,
-                budget_bytes=share + _own_fixed_bytes(network.profile),
-            )
-            for network, share in zip(self.networks, shares, strict=True)
-        )
-
     @property
-    def _claims(self) -> list[Claim]:
-        return [_claim(network.name, network.profile) for network in self.networks]
+    def _shared(self) -> list[SharedNetwork]:
+        return [
+            SharedNetwork(name=each.name, profile=each.profile, rate_hz=each.rate_hz)
+            for each in self.networks
+        ]
 
     @property
     def _fixed_bytes(self) -> int:
@@ -233,14 +225,3 @@ def curve_budgets(least_bytes: int, full_bytes: int) -> list[int]:
     shares = [number / (CURVE_POINTS - 1) for number in range(1, CURVE_POINTS - 1)]
     inner = [round_up(int(least_bytes * factor**share)) for share in shares]
     return sorted({least_bytes, *(b for b in inner if b < full_bytes), full_bytes})
-
-
-def _claim(name: str, profile: NetworkProfile) -> Claim:
-    floor_bytes = smallest_budget_bytes(profile) - _own_fixed_bytes(profile)
-    return Claim(
-        name=name, floor_bytes=floor_bytes, ceiling_bytes=max(floor_bytes, profile.weight_bytes)
-    )
-
-
-def _own_fixed_bytes(profile: NetworkProfile) -> int:
-    return profile.trace.buffer_bytes + profile.trace.activation_bytes

@@ -11,22 +11,45 @@ def test_json_has_every_figure_and_the_figures_agree(swapnet):
     done = swapnet("bench", *_NETWORK, "--budget-ratio", "1.5", "--pairs", "2", "--json")
     assert done.exit_code == 0, done.errors
     result = json.loads(done.output)
-    assert result["is_exact"] is True
+    swapped = result["swapped"]
+    assert result["is_right"] is True
+    assert swapped["difference"] == 0.0
     assert result["budget_bytes"] == int(result["demand_bytes"] / 1.5)
     assert result["peak_bytes"] <= result["budget_bytes"]
-    assert len(result["ratios"]) == 2
-    assert min(result["ratios"]) <= result["ratio"] <= max(result["ratios"])
-    assert result["read_bytes"] > 0
+    assert len(swapped["ratios"]) == 2
+    assert min(swapped["ratios"]) <= swapped["ratio"] <= max(swapped["ratios"])
+    assert swapped["read_bytes"] == swapped["used_bytes"] - swapped["resident_bytes"] > 0
     assert result["bound_s"] == max(result["plain_s"], result["read_s"])
-    assert result["ratio_to_bound"] == pytest.approx(result["swapped_s"] / result["bound_s"])
-    assert result["predicted_s"] > 0
+    assert result["ratio_to_bound"] == pytest.approx(swapped["swapped_s"] / result["bound_s"])
+    assert swapped["predicted_s"] > 0
+    assert result["rival"] is None
 
 
-def test_the_table_names_what_was_measured(swapnet):
+def test_the_two_block_scheme_reads_everything_in_every_inference(swapnet):
+    words = ("--budget-ratio", "1.8", "--pairs", "2", "--against", "two-blocks")
+    done = swapnet("bench", "resnet18", "--input", "1x3x64x64", *words, "--json")
+    assert done.exit_code == 0, done.errors
+    rival = json.loads(done.output)["rival"]
+    assert rival["resident_bytes"] == 0
+    assert rival["read_bytes"] == rival["used_bytes"] > 0
+    assert rival["difference"] == 0.0
+    assert len(rival["ratios"]) == 2
+
+
+def test_the_table_says_what_was_measured(swapnet):
     done = swapnet("bench", *_NETWORK, "--budget", "1GiB", "--pairs", "1")
     assert done.exit_code == 0, done.errors
     for words in ("squeezenet1_1", "read bandwidth", "stall", "predicted", "equal bit for bit"):
         assert words in done.output
+    assert "two blocks" not in done.output
+
+
+def test_tiles_are_named_and_a_scheme_that_cannot_run_says_why(swapnet):
+    network = ("alexnet", "--input", "1x3x64x64")
+    done = swapnet("bench", *network, "--budget-ratio", "4", "--pairs", "1", "--against=two-blocks")
+    assert done.exit_code == 0, done.errors
+    assert "classifier.1.weight in" in done.output
+    assert "two blocks at a time need" in done.output
 
 
 @pytest.mark.parametrize(
@@ -40,6 +63,7 @@ def test_the_table_names_what_was_measured(swapnet):
         ((*_NETWORK, "--budget", "1MiB"), "a budget of 1.0 MiB is too small"),
         (("squeezenet1_1", "--input", "3x64", "--budget-ratio", "2"), "not an input shape"),
         (("yolov3", "--input", "2x3x64x64", "--budget-ratio", "2"), "not a batch of 2"),
+        (("ufld_resnet18", "--input", "1x3x64x64", "--budget-ratio", "2"), "288x800 pixels only"),
         (("absent.cfg", "--budget-ratio", "2"), "absent.cfg"),
     ],
 )

@@ -25,7 +25,6 @@ def main() -> None:
     import torch
 
     from swapnet_core import SwapRuntime, auto_budget, margin
-    from swapnet_core.auto_budget import AutoBudget
     from swapnet_core.planner import smallest_budget_bytes
     from swapnet_core.profiling import profile_network
     from swapnet_core.system_memory import read_memory_bounds
@@ -37,17 +36,11 @@ def main() -> None:
     smallest = smallest_budget_bytes(profile_network(network, (image,), cache_dir=cache))
     _limit(group)
     bound = read_memory_bounds()[1]
-    follower = AutoBudget(
-        read=read_memory_bounds,
-        held_bytes=lambda: runtime.report().leased_bytes,
-        smallest_bytes=lambda: smallest,
-        apply=lambda budget_bytes: runtime.set_budget(budget_bytes),
-    )
     facts = {"source": bound.source, "smallest_bytes": smallest}
     facts["margin_bytes"] = margin.margin_of(bound.limit_bytes)
-    facts["first_bytes"] = follower.budget_bytes
     outputs = []
-    with SwapRuntime(budget=follower.budget_bytes, cache_dir=cache) as runtime, follower:
+    with SwapRuntime(budget="auto", cache_dir=cache) as runtime:
+        facts["first_bytes"] = runtime.report().budget_bytes
         model = runtime.load("network", network, (image,))
         del network
         outputs.append(model(image))

@@ -1,109 +1,90 @@
-"""`budget="auto"`: a runtime under a recorded system, whose free memory the test moves."""
+"""Runtimes whose budget follows the system, and that are told otherwise while they run."""
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from swapnet_core import InputError, SwapRuntime, auto_budget, margin, runtime
+from swapnet_core import (
+    BudgetTooSmallError,
+    InputError,
+    RuntimeClosedError,
+    SwapRuntime,
+    auto_budget,
+)
 from swapnet_core.sizes import MIB
 from swapnet_core.system_memory import read_memory_bounds
 
-_TOTAL_BYTES = 1024 * MIB
-_WAIT_S = 30.0
-_IMAGE = torch.randn(2, 256, generator=torch.Generator().manual_seed(1))
+_POLL_S = 0.01
+
+pytestmark = pytest.mark.skipif(
+    not read_memory_bounds(), reason="this system does not tell how much memory it has free"
+)
 
 
-class _System:
-    """A `/proc/meminfo` of 1 GiB; a tenth, but at least 128 MiB, is to stay free."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "proc").mkdir(parents=True)
-        self.set_free(400 * MIB)
-
-    def set_free(self, free_bytes: int) -> None:
-        text = f"MemTotal: {_TOTAL_BYTES // 1024} kB\nMemAvailable: {free_bytes // 1024} kB\n"
-        new = self.root / "new"
-        new.write_text(text)
-        new.replace(self.root / "proc/meminfo")
+@pytest.fixture(autouse=True)
+def _poll_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto_budget, "POLL_S", _POLL_S)
 
 
 @pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _System:
-    system = _System(tmp_path / "system")
-    read = functools.partial(read_memory_bounds, system.root)
-    monkeypatch.setattr(runtime, "read_memory_bounds", read)
-    monkeypatch.setattr(auto_budget, "POLL_S", 0.005)
-    monkeypatch.setattr(margin, "CALM_S", 0.02)
-    return system
+def runtime(cache_dir: Path) -> Iterator[SwapRuntime]:
+    with SwapRuntime("auto", cache_dir=cache_dir) as runtime:
+        yield runtime
 
 
-def _network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(*(nn.Linear(256, 256) for _ in range(40))).eval()
+def _budget_bytes(runtime: SwapRuntime) -> int:
+    return runtime.report().budget_bytes
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    for _ in range(int(_WAIT_S / 0.01)):
-        if is_so():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to be")
+def _followers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "swapnet-memory"]
 
 
-def test_the_budget_follows_the_free_memory_down_and_up(system: _System, cache_dir: Path) -> None:
-    network = _network()
+def test_a_size_ends_following_and_auto_begins_it_again(runtime: SwapRuntime) -> None:
+    network, x = nn.Linear(256, 256).eval(), torch.rand(1, 256)
     with torch.inference_mode():
-        expected = network(_IMAGE)
-    with SwapRuntime("auto", cache_dir=cache_dir) as opened:
-        assert opened.report().budget_bytes == 400 * MIB - margin.margin_of(_TOTAL_BYTES)
-        model = opened.load("network", network, (_IMAGE,))
-        held = opened.report().leased_bytes
-        assert torch.equal(model(_IMAGE), expected)
-        # The network holds `held`, and 124 MiB are free: 4 MiB less than the margin.
-        system.set_free(124 * MIB)
-        _wait_until(lambda: opened.report().leased_bytes < held)
-        report = opened.report()
-        assert report.budget_bytes < held
-        assert report.leased_bytes <= report.peak_bytes <= report.budget_bytes
-        assert torch.equal(model(_IMAGE), expected)
-        system.set_free(400 * MIB)
-        _wait_until(lambda: opened.report().budget_bytes > 64 * MIB)
-        assert torch.equal(model(_IMAGE), expected)
-        assert model.stats().streamed_bytes == 0
+        expected = network(x)
+    first = _budget_bytes(runtime)
+    assert first > 0
+    model = runtime.load("network", network, (x,))
+    assert len(_followers()) == 1
+    runtime.set_budget("64MiB")
+    assert not _followers()
+    time.sleep(5 * _POLL_S)
+    assert _budget_bytes(runtime) == 64 * MIB
+    runtime.set_budget("auto")
+    runtime.set_budget("auto")
+    assert len(_followers()) == 1
+    assert _budget_bytes(runtime) > min(first, 128 * MIB) / 2
+    assert torch.equal(model(x), expected)
 
 
-def test_a_budget_that_follows_cannot_be_set(system: _System, cache_dir: Path) -> None:
-    with SwapRuntime("auto", cache_dir=cache_dir) as opened:
-        before = opened.report().budget_bytes
-        with pytest.raises(InputError, match="auto"):
-            opened.set_budget("64MiB")
-        assert opened.report().budget_bytes == before
+def test_a_size_that_is_refused_leaves_the_runtime_following(runtime: SwapRuntime) -> None:
+    runtime.load("network", nn.Linear(256, 256).eval(), (torch.rand(1, 256),))
+    with pytest.raises(BudgetTooSmallError):
+        runtime.set_budget("1KiB")
+    assert len(_followers()) == 1
+    with pytest.raises(ValueError, match="1 lightyear"):
+        runtime.set_budget("1 lightyear")
+    assert len(_followers()) == 1
 
 
-def test_it_shrinks_to_what_the_networks_need_and_no_further(
-    system: _System, cache_dir: Path
-) -> None:
-    network = _network()
-    with torch.inference_mode():
-        expected = network(_IMAGE)
-    with SwapRuntime("auto", cache_dir=cache_dir) as opened:
-        model = opened.load("network", network, (_IMAGE,))
-        system.set_free(0)
-        needed = opened._smallest_bytes()
-        _wait_until(lambda: opened.report().budget_bytes == needed)
-        assert torch.equal(model(_IMAGE), expected)
-        assert opened.report().leased_bytes <= needed
+def test_a_job_cannot_wait_for_the_follower_that_may_wait_for_it(runtime: SwapRuntime) -> None:
+    with pytest.raises(InputError, match="outside"):
+        runtime.call(lambda: runtime.set_budget("64MiB"))
+    assert len(_followers()) == 1
 
 
-def test_a_system_that_tells_nothing_is_refused(system: _System, cache_dir: Path) -> None:
-    (system.root / "proc/meminfo").unlink()
-    with pytest.raises(InputError, match="meminfo"):
-        SwapRuntime("auto", cache_dir=cache_dir)
+def test_a_closed_runtime_follows_nothing(runtime: SwapRuntime) -> None:
+    runtime.close()
+    assert not _followers()
+    with pytest.raises(RuntimeClosedError):
+        runtime.set_budget("auto")
+    assert not _followers()

@@ -143,10 +143,11 @@ def test_two_networks_share_a_budget_and_close_gives_the_share_back(cache_dir: P
     expected = [_plain(network, x) for network in networks]
     with SwapRuntime(_PLENTY, cache_dir=cache_dir) as runtime:
         models = [
-            runtime.load(f"n{index}", network, (x,)) for index, network in enumerate(networks)
+            runtime.load(f"n{index}", network, (x,), rate_hz=rate_hz)
+            for index, (network, rate_hz) in enumerate(zip(networks, [1.0, 100.0], strict=True))
         ]
         fixed = max(model.plan.fixed_bytes for model in models)
-        runtime.set_budget(2 * fixed + 7 * _LAYER_BYTES)
+        runtime.set_budget(fixed + 7 * _LAYER_BYTES)
         for _ in range(3):
             for model, wanted in zip(models, expected, strict=True):
                 assert torch.equal(model(x), wanted)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapnet_core.timeline import Timeline, Uses, find_gates, simulate
+from swapnet_core.timeline import Timeline, Uses, find_gates, read_anew, simulate
 
 
 def _simulate(
@@ -70,6 +70,16 @@ def test_what_nothing_overwrites_is_still_in_place() -> None:
     # block 0 is used twice before block 2 takes its bytes
     slots = [(0, 10), (10, 20), (0, 10)]
     assert find_gates([0, 1, 0, 2], slots) == ([1, 4, 4, 1], [False, True, True, False])
+
+
+def test_what_others_may_have_overwritten_is_read_anew_after_its_own_last_use() -> None:
+    # block 0 is used twice: what was read for its first use is still there at the second
+    blocks = [0, 1, 0, 2]
+    gates, in_place = find_gates(blocks, [(0, 10), (10, 20), (20, 30)])
+    assert in_place == [True] * 4
+    read_anew(blocks, gates, in_place)
+    assert in_place == [False, False, True, False]
+    assert gates == [2, 4, 4, 4]
 
 
 _uses = st.lists(

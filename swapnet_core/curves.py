@@ -1,0 +1,137 @@
+"""Latency over residents: what a network gains from memory beside a streaming region. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from swapnet_core.atoms import Outline
+from swapnet_core.candidates import Candidate, Room
+from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS, list_all
+from swapnet_core.partition import join_up_to
+from swapnet_core.planner import GAIN_OF_TILES, all_outlines, choose
+from swapnet_core.search import grow_residents
+from swapnet_core.specs import DeviceProfile, NetworkProfile
+
+_BLOCKS_PER_STREAM = (3, 8)
+_TILINGS = 2
+_BATCH_SHARE = 0.15
+_NETWORKS = 16
+
+
+class Point(NamedTuple):
+    """What so many bytes of residents give.
+
+    Attributes:
+        cost_s: predicted latency; longer where layers are tiled, since outputs then change.
+    """
+
+    resident_bytes: int
+    cost_s: float
+
+
+class Curves:
+    """What one network gains from residents, for any size of the streaming region.
+
+    Remembers the points, not the plans, of every size. Any thread: at worst, two find the same.
+    """
+
+    def __init__(self, profile: NetworkProfile, device: DeviceProfile) -> None:
+        self._profile = profile
+        self._device = device
+        self.outlines = tuple(replace(o, shares_stream=True) for o in all_outlines(profile))
+        self._points: dict[int, tuple[Point, ...]] = {}
+
+    @property
+    def used_bytes(self) -> int:
+        """With so many bytes of residents nothing is streamed."""
+        return self.outlines[0].used_bytes
+
+    def points(self, stream_bytes: int) -> tuple[Point, ...]:
+        """Return the points worth having, from the fewest residents to the shortest latency.
+
+        Args:
+            stream_bytes: size of the streaming region.
+        """
+        if stream_bytes not in self._points:
+            found = (
+                Point(candidate.resident_bytes, cost_s(candidate))
+                for candidate in self._sweep(stream_bytes)
+            )
+            self._points[stream_bytes] = tuple(_falling(found))
+        return self._points[stream_bytes]
+
+    def best(self, stream_bytes: int, resident_bytes: int) -> Candidate:
+        """Plan for a streaming region and residents; the points say what fits."""
+        room = Room(
+            stream_bytes=stream_bytes,
+            resident_bytes=resident_bytes,
+            total_bytes=stream_bytes + resident_bytes,
+            is_shared=True,
+        )
+        chosen = choose(self._profile, self._device, room)
+        swept = (c for c in self._sweep(stream_bytes) if c.resident_bytes <= resident_bytes)
+        return min(
+            [*swept, *([chosen] if chosen else [])],
+            key=lambda candidate: (cost_s(candidate), candidate.rank),
+        )
+
+    def _sweep(self, stream_bytes: int) -> Iterator[Candidate]:
+        for outline in self._outlines_at(stream_bytes):
+            most_bytes = outline.used_bytes
+            if len(outline.atoms) <= ALL_LAYOUTS_ATOMS:
+                room = Room(
+                    stream_bytes=stream_bytes,
+                    resident_bytes=most_bytes,
+                    total_bytes=stream_bytes + most_bytes,
+                )
+                yield from list_all(outline, self._device, room)
+                continue
+            targets = [stream_bytes // blocks for blocks in _BLOCKS_PER_STREAM]
+            partitions = {
+                p.runs: p for t in targets for p in [join_up_to(outline, self._device, t)]
+            }
+            for partition in partitions.values():
+                yield from grow_residents(
+                    partition,
+                    self._device,
+                    stream_bytes=stream_bytes,
+                    resident_bytes=most_bytes,
+                    batch_share=_BATCH_SHARE,
+                )
+
+    def _outlines_at(self, stream_bytes: int) -> list[Outline]:
+        """Whole layers; and where one of them fills the region, the coarsest tiles that fit."""
+        whole, *tiled = self.outlines
+        if 2 * whole.slot_bytes <= stream_bytes:
+            return [whole]
+        fitting = [o for o in tiled if o.slot_bytes <= stream_bytes]
+        leanest = sorted(fitting, key=lambda outline: outline.pinned_bytes)[:1]
+        chosen = [*fitting[:_TILINGS], *(o for o in leanest if o not in fitting[:_TILINGS])]
+        return [whole, *chosen]
+
+    def __repr__(self) -> str:
+        return f"<Curves of {self._profile.digest[:12]}, {len(self._points)} sizes>"
+
+
+@lru_cache(maxsize=_NETWORKS)
+def curves_of(profile: NetworkProfile, device: DeviceProfile) -> Curves:
+    """Return the curves of a network; the same object while it is among the newest."""
+    return Curves(profile, device)
+
+
+def cost_s(candidate: Candidate) -> float:
+    """Return the latency; that of a plan with tiles as if they had gained nothing."""
+    latency_s = candidate.timeline.latency_s
+    return latency_s * GAIN_OF_TILES if candidate.partition.outline.is_tiled else latency_s
+
+
+def _falling(points: Iterable[Point]) -> Iterator[Point]:
+    """Drop points that cost no less than one with fewer bytes."""
+    least_s = float("inf")
+    for point in sorted(points):
+        if point.cost_s < least_s:
+            least_s = point.cost_s
+            yield point

@@ -1,0 +1,85 @@
+"""The bound on stalls: no plan is faster, and where reads cannot run ahead some plan is as fast."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swapnet_core.bounds import least_stall_s
+from swapnet_core.planner import make_plan, smallest_budget_bytes
+from swapnet_core.specs import DeviceProfile, NetworkProfile
+from swapnet_core.testing import simulated_profile
+
+_MIB = 2**20
+_BANDWIDTH = 100.0 * _MIB
+_DEVICE = DeviceProfile(
+    read_bandwidth_bytes_per_s=_BANDWIDTH, read_latency_s=0.0, compute_slowdown=0.0
+)
+
+
+@st.composite
+def _profiles(draw: st.DrawFn) -> NetworkProfile:
+    pages = draw(st.lists(st.integers(1, 600), min_size=1, max_size=12))
+    count = len(pages)
+    pinned = draw(st.sets(st.integers(0, count - 1), max_size=1))
+    usable = [index for index in range(count) if index not in pinned]
+    order = draw(st.lists(st.sampled_from(usable), max_size=20)) if usable else []
+    steps = [cell for index, cell in enumerate(order) if index == 0 or order[index - 1] != cell]
+    return simulated_profile(
+        cell_bytes=[size * 4096 for size in pages],
+        steps=steps,
+        pinned=sorted(pinned),
+        step_compute_s=draw(
+            st.lists(st.floats(0.0, 0.02), min_size=len(steps), max_size=len(steps))
+        ),
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(_profiles(), st.floats(0.0, 1.0))
+def test_no_plan_stalls_less(profile: NetworkProfile, share: float) -> None:
+    smallest = smallest_budget_bytes(profile)
+    budget_bytes = smallest + int(max(0, profile.demand_bytes - smallest) * share)
+    plan = make_plan(profile, _DEVICE, budget_bytes=budget_bytes)
+    least_s = least_stall_s(
+        profile,
+        room_bytes=budget_bytes - plan.fixed_bytes,
+        read_bandwidth_bytes_per_s=_BANDWIDTH,
+    )
+    compute_s = profile.trace.head_compute_s + sum(profile.trace.step_compute_s)
+    assert plan.predicted_latency_s >= compute_s + least_s - 1e-9
+
+
+def test_a_heavy_tail_must_be_read_while_it_runs() -> None:
+    # ten light cells that compute, then four heavy ones that hardly do
+    profile = simulated_profile(
+        cell_bytes=[_MIB] * 10 + [10 * _MIB] * 4,
+        steps=range(14),
+        step_compute_s=[0.1] * 10 + [0.0] * 4,
+    )
+    stall_s = least_stall_s(profile, room_bytes=20 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
+    assert stall_s == pytest.approx((40 - 20) / 100)
+
+
+def test_with_room_for_everything_nothing_must_stall() -> None:
+    profile = simulated_profile(cell_bytes=[_MIB] * 8, steps=range(8))
+    stall_s = least_stall_s(profile, room_bytes=8 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
+    assert stall_s == 0.0
+
+
+def test_slower_compute_hides_more_reads() -> None:
+    profile = simulated_profile(
+        cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
+    )
+
+    def stall_s(scale: float) -> float:
+        return least_stall_s(
+            profile,
+            room_bytes=10 * _MIB,
+            read_bandwidth_bytes_per_s=_BANDWIDTH,
+            compute_scale=scale,
+        )
+
+    assert stall_s(1.0) == pytest.approx(0.3 - 0.15)
+    assert stall_s(2.0) == pytest.approx(0.0, abs=1e-9)
