@@ -22,6 +22,7 @@ from swapnet_core.assembly import Assembly, build_network, build_skeleton, check
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import (
     BlockCorruptError,
+    InvariantError,
     NetworkError,
     StorageError,
     SwapNetError,
@@ -128,10 +129,12 @@ def prepare(
     Raises:
         NetworkError, WeightsMismatchError, StorageError: see each.
     """
-    memory.return_free_memory()
-    base_bytes = memory.anonymous_bytes()
     memory.keep_tensors_out_of_heap()
     try:
+        if weights is None and not isinstance(network, nn.Module):
+            network = build_network(network)  # first: its weights are no activations
+        memory.return_free_memory()
+        base_bytes = memory.anonymous_bytes()
         return _prepare(root, network, example, weights, base_bytes)
     finally:
         memory.keep_activations_in_heap()
@@ -187,7 +190,7 @@ def _open(
             )
         assembly = Assembly(network)
     elif weights is None:
-        assembly = Assembly(build_network(network))
+        raise InvariantError("a network without a source of weights is built before")
     else:
         source = open_weights(weights)
         assembly = Assembly(build_skeleton(network))

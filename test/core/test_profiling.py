@@ -46,6 +46,16 @@ def test_a_builder_with_weights_is_profiled_without_holding_them(cache_dir: Path
     assert sum(weight.size_bytes for weight in profile.trace.weights) == 4 * (64 * 64 + 64) * 4
 
 
+def test_what_a_builder_builds_does_not_count_as_activations(cache_dir: Path) -> None:
+    side = 2048
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(side, side), nn.Linear(side, side)).eval()
+
+    profile = profile_network(build, (torch.ones(1, side),), cache_dir=cache_dir)
+    assert profile.trace.activation_bytes < profile.weight_bytes / 4
+
+
 def test_a_later_load_takes_the_profile(cache_dir: Path) -> None:
     network = Counted().eval()
     profile = profile_network(network, (_IMAGE,), cache_dir=cache_dir)
