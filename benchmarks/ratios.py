@@ -44,6 +44,8 @@ _HEADERS = (
     "ratio to plain (pairs)",
     "bound, ms",
     "ratio to bound",
+    "bound in budget, ms",
+    "ratio to it",
     "exact",
     "two blocks: ratio to plain (pairs)",
     "read",
@@ -125,6 +127,8 @@ def _figures(row: dict[str, Any]) -> list[str]:
         _ratio(swapped),
         _ms(row["bound_s"]),
         f"{row['ratio_to_bound']:.3f}",
+        _ms(row["bound_in_budget_s"]),
+        f"{row['ratio_to_bound_in_budget']:.3f}",
         _exact(swapped),
         *_rival(row),
     ]

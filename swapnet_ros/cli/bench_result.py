@@ -60,6 +60,7 @@ class PairedResult:
         rival: by another one, in turn with it; None where none was asked for or possible.
         rival_reason: why it was not possible; empty otherwise.
         plain_s: latency of the plain network in memory.
+        least_stall_s: what any plan must stall within this budget, at the plain network's speed.
         bandwidth_bytes_per_s: of direct reads, measured beside compute.
         load_average: of the machine in the last minute, when the measurement began.
     """
@@ -72,6 +73,7 @@ class PairedResult:
     rival: PlanFigures | None
     rival_reason: str
     plain_s: float
+    least_stall_s: float
     bandwidth_bytes_per_s: float
     load_average: float
     machine: str
@@ -83,13 +85,23 @@ class PairedResult:
 
     @property
     def bound_s(self) -> float:
-        """No schedule of these reads is faster."""
+        """No schedule of these reads is faster, had it all the memory to read ahead into."""
         return max(self.plain_s, self.read_s)
+
+    @property
+    def bound_in_budget_s(self) -> float:
+        """No schedule is faster within this budget: it can only read ahead into what it has."""
+        return max(self.bound_s, self.plain_s + self.least_stall_s)
 
     @property
     def ratio_to_bound(self) -> float:
         """Swapped latency over the bound."""
         return self.swapped.swapped_s / self.bound_s
+
+    @property
+    def ratio_to_bound_in_budget(self) -> float:
+        """Swapped latency over the bound within the budget."""
+        return self.swapped.swapped_s / self.bound_in_budget_s
 
     @property
     def is_right(self) -> bool:
@@ -98,7 +110,10 @@ class PairedResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as plain numbers and strings."""
-        derived = ("read_s", "bound_s", "ratio_to_bound", "is_right")
+        derived = (
+            *("read_s", "bound_s", "ratio_to_bound"),
+            *("bound_in_budget_s", "ratio_to_bound_in_budget", "is_right"),
+        )
         found = {**asdict(self), **{name: getattr(self, name) for name in derived}}
         for key, figures in (("swapped", self.swapped), ("rival", self.rival)):
             if figures is not None:

@@ -29,6 +29,9 @@ def bench_table(result: PairedResult) -> Table:
         "bound max(compute, read)": f"{_ms(result.bound_s)} (read {_ms(result.read_s)})",
         "ratio to plain": _ratios(swapped),
         "ratio to bound": f"{result.ratio_to_bound:.3f}",
+        "bound within the budget": f"{_ms(result.bound_in_budget_s)} (stretches larger than it "
+        f"stall {_ms(result.least_stall_s)})",
+        "ratio to that bound": f"{result.ratio_to_bound_in_budget:.3f}",
         "outputs": _outputs(swapped),
     }
     if result.rival is not None:

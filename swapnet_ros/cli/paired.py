@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from swapnet_core import SwappedModel, SwapRuntime
+from swapnet_core.bounds import least_stall_s
 from swapnet_core.errors import BudgetTooSmallError, InputError
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.testing import impose_plan, loaded_profile
@@ -92,6 +93,7 @@ def measure_pairs(
                 arm.take_turn()
             progress(pair + 1)
         stats, report = model.stats(), runtime.report()
+        plain_s = statistics.median(plain_arm.latencies_s)
         return PairedResult(
             network=network.name,
             demand_bytes=stats.demand_bytes,
@@ -100,7 +102,8 @@ def measure_pairs(
             swapped=own_arm.figures(),
             rival=None if rival_arm is None else rival_arm.figures(),
             rival_reason=reason,
-            plain_s=statistics.median(plain_arm.latencies_s),
+            plain_s=plain_s,
+            least_stall_s=_least_stall_s(runtime, model, plain_s),
             bandwidth_bytes_per_s=runtime.device_profile.read_bandwidth_bytes_per_s,
             load_average=load_average,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
@@ -198,6 +201,16 @@ class _SwappedArm:
 def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
     profile = loaded_profile(runtime, name)
     return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+
+
+def _least_stall_s(runtime: SwapRuntime, model: SwappedModel, plain_s: float) -> float:
+    profile, plan = loaded_profile(runtime, model.name), model.plan
+    return least_stall_s(
+        profile,
+        room_bytes=plan.budget_bytes - plan.fixed_bytes,
+        read_bandwidth_bytes_per_s=runtime.device_profile.read_bandwidth_bytes_per_s,
+        compute_scale=plain_s / profile.trace.compute_s,
+    )
 
 
 def _undisturbed_bytes(plan: SwapPlan) -> int:
