@@ -197,7 +197,7 @@ def _share_of(holding: Holding, models: Models) -> SharedNetwork:
     rates = [model.rate_hz for model in users if model.rate_hz is not None]
     return SharedNetwork(
         name=", ".join(model.name for model in users),
-        profile=holding.profile,
+        profile=max(users, key=lambda model: model.inferences).measured_profile,
         rate_hz=sum(rates) if rates else None,
     )
 

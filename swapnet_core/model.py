@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from swapnet_core.runner import Boundary, Inference, PlannedAccess, Runner, Stor
 from swapnet_core.specs import NetworkProfile, SwapPlan
 
 _LATENCIES_KEPT = 1024
+_COMPUTE_TIMES_KEPT = 32
+_ENOUGH_COMPUTE_TIMES = 16
+_AS_TRACED = (0.8, 1.25)
 
 
 class LoadedModel:
@@ -53,6 +57,25 @@ class LoadedModel:
     def profile(self) -> NetworkProfile:
         """What is known of the network."""
         return self.holding.profile
+
+    @property
+    def inferences(self) -> int:
+        """How many there were."""
+        return self._counters.inferences
+
+    @property
+    def measured_profile(self) -> NetworkProfile:
+        """What is known of the network, at the speed at which it runs of late.
+
+        A trace was made in one moment, maybe a busy one, and is kept. Its compute times stand as
+        long as the inferences take about as long.
+        """
+        traced_s, taken_s = self.profile.trace.compute_s, self._counters.compute_s()
+        if taken_s is None or traced_s <= 0.0:
+            return self.profile
+        factor = taken_s / traced_s
+        fastest, slowest = _AS_TRACED
+        return self.profile if fastest <= factor <= slowest else self.profile.slowed(factor)
 
     @property
     def plan(self) -> SwapPlan | None:
@@ -136,20 +159,29 @@ class _Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inferences = 0
+        self.inferences = 0
         self._faults = 0
         self._stall_s = 0.0
         self._compute_s = 0.0
         self._deadline_misses = 0
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._compute_times_s: deque[float] = deque(maxlen=_COMPUTE_TIMES_KEPT)
 
     def add(self, inference: Inference) -> None:
         with self._lock:
-            self._inferences += 1
+            self.inferences += 1
             self._faults += inference.faults
             self._stall_s += inference.stall_s
             self._compute_s += inference.latency_s - inference.stall_s
+            self._compute_times_s.append(inference.latency_s - inference.stall_s)
             self._latencies_s.append(inference.latency_s)
+
+    def compute_s(self) -> float | None:
+        """Median compute time of the last inferences; None after too few."""
+        with self._lock:
+            if len(self._compute_times_s) < _ENOUGH_COMPUTE_TIMES:
+                return None
+            return statistics.median(self._compute_times_s)
 
     def add_missed_deadline(self) -> None:
         with self._lock:
@@ -159,7 +191,7 @@ class _Counters:
         with self._lock:
             return ModelStats(
                 **facts,
-                inferences=self._inferences,
+                inferences=self.inferences,
                 faults=self._faults,
                 stall_s=self._stall_s,
                 compute_s=self._compute_s,

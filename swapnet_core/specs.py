@@ -6,7 +6,7 @@ Terms are those of docs/design.md, section 1. Sizes are bytes, times are seconds
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 PAGE_BYTES = 4096
@@ -141,6 +141,15 @@ class NetworkProfile:
         trace = self.trace
         weights = sum(weight.size_bytes for weight in trace.weights)
         return weights + trace.buffer_bytes + trace.activation_bytes
+
+    def slowed(self, factor: float) -> NetworkProfile:
+        """Return the same network on a machine whose compute takes `factor` times as long."""
+        trace = replace(
+            self.trace,
+            step_compute_s=tuple(duration_s * factor for duration_s in self.trace.step_compute_s),
+            head_compute_s=self.trace.head_compute_s * factor,
+        )
+        return replace(self, trace=trace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -387,3 +388,30 @@ def test_a_runtime_cannot_be_closed_by_a_job_and_can_be_afterwards(cache_dir: Pa
         assert model(x) is not None
     assert len(refused) == 2
     assert runtime.report().leased_bytes == 0
+
+
+class _Sleepy(nn.Module):
+    """Takes as long as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = _network()
+        self.sleep_s = 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.sleep_s)
+        return self.inner(x)
+
+
+def test_new_plans_know_how_long_inferences_take_of_late(cache_dir: Path) -> None:
+    network, x = _Sleepy().eval(), _input()
+    with SwapRuntime(_PLENTY, cache_dir=cache_dir) as runtime:
+        model = runtime.load("sleepy", network, (x,), rate_hz=30.0)
+        network.sleep_s = 0.05
+        for _ in range(16):
+            model(x)
+        assert model.plan.predicted_latency_s < 0.05
+        assert runtime.report().admission.fits
+        runtime.set_budget(model.plan.fixed_bytes + 3 * _LAYER_BYTES)
+        assert model.plan.predicted_latency_s >= 0.05
+        assert not runtime.report().admission.fits
