@@ -23,6 +23,12 @@ GAIN_OF_TILES = 1.1
 
 _REFINEMENT = 1.03
 """How far above its result the first steps of a search may be."""
+_GOOD_ENOUGH = 1.005
+"""Finer tiles are not tried where less than this could be gained."""
+
+_TRIES_IN_VAIN = 2
+"""After so many finer tilings that gained nothing no further one is tried."""
+
 _NETWORKS = 16
 _TILES_PER_ROOM = (2, 4, 8, 16)
 
@@ -87,16 +93,22 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
     whole = replace(all_outlines(profile)[0], shares_stream=room.is_shared)
     best = _best(whole, device, room, math.inf)
     below_s = math.inf
+    held_bytes = room.resident_bytes if room.is_shared else room.total_bytes
+    least_s = least_latency_s(whole.compute_s, whole.used_bytes - held_bytes, device)
     if best is not None:
-        least_s = least_latency_s(whole.compute_s, whole.used_bytes - room.total_bytes, device)
         below_s = best.timeline.latency_s / GAIN_OF_TILES
-        if below_s <= least_s:
-            return best
+    if below_s <= least_s:
+        return best
+    in_vain = 0
     for outline in _tilings(profile, room):
         outline = replace(outline, shares_stream=room.is_shared)
         tiled = _best(outline, device, room, below_s * _REFINEMENT)
         if tiled is not None and tiled.timeline.latency_s < below_s:
-            best, below_s = tiled, tiled.timeline.latency_s
+            best, below_s, in_vain = tiled, tiled.timeline.latency_s, 0
+        else:
+            in_vain += 1
+        if below_s <= least_s * _GOOD_ENOUGH or in_vain == _TRIES_IN_VAIN:
+            break
     return best
 
 

@@ -22,8 +22,8 @@ from swapnet_core.sizes import KIB, MIB
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, round_up
 
 _TARGETS_BYTES = (128 * KIB, 256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB, 8 * MIB)
-_STREAM_STEP = 1.25
-_NEAR = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
+_STREAM_STEP = 1.6
+_NEAR = (0.65, 0.7, 0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.25, 1.5)
 _BATCH_SHARE = 0.3
 
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from swapnet_core.atoms import Outline
 from swapnet_core.candidates import Candidate
-from swapnet_core.curves import Curves, Point, curves_of
-from swapnet_core.errors import BudgetTooSmallError, InvariantError
+from swapnet_core.curves import Curves, Point, cost_s, curves_of
+from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS
 from swapnet_core.planner import all_outlines, make_plan
 from swapnet_core.sizes import KIB, format_size
@@ -29,6 +29,7 @@ from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPl
 
 _COARSE_STEP = 2.0
 _FINE_STEPS = (0.6, 0.7, 0.85, 1.2, 1.4, 1.7)
+_FINALISTS = 2
 _MOST_SUMS = 128
 _SMALLEST_STREAM_BYTES = 256 * KIB
 
@@ -92,8 +93,11 @@ def plan_together(
     room_bytes = (budget_bytes - _fixed_bytes(networks)) // PAGE_BYTES * PAGE_BYTES
     curves = [curves_of(network.profile, device) for network in networks]
     weights = [network.weight for network in networks]
-    stream_bytes, shares = _choose_shares(curves, weights, room_bytes)
-    candidates = _fill(curves, weights, stream_bytes, shares, room_bytes)
+    filled = [
+        _fill(curves, weights, size, shares, room_bytes)
+        for size, shares in _choose_shares(curves, weights, room_bytes)
+    ]
+    candidates = min(filled, key=lambda found: _weighted_s(found, weights))
     stream_bytes = max((candidate.stream_bytes for candidate in candidates), default=0)
     return [
         candidate.to_plan(
@@ -148,8 +152,8 @@ def _smallest_room(networks: Sequence[Sequence[Outline]]) -> tuple[int, int]:
 
 def _choose_shares(
     curves: Sequence[Curves], weights: Sequence[float], room_bytes: int
-) -> tuple[int, tuple[int, ...]]:
-    """Return the size of the streaming region, and residents per network."""
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the best sizes of the streaming region, each with residents per network."""
     sums: dict[int, _Sum | None] = {}
 
     def rank(stream_bytes: int) -> tuple[float, int]:
@@ -164,11 +168,14 @@ def _choose_shares(
         return min(sums, key=rank)
 
     coarse = try_sizes(_coarse_sizes(curves, room_bytes))
-    best = try_sizes(round_up(int(coarse * step)) for step in _FINE_STEPS)
-    found = sums[best]
-    if found is None:
-        raise InvariantError(f"no shares of {room_bytes} bytes, which are enough")
-    return best, found.shares
+    try_sizes(round_up(int(coarse * step)) for step in _FINE_STEPS)
+    best = ((size, sums[size]) for size in sorted(sums, key=rank)[:_FINALISTS])
+    return [(size, found.shares) for size, found in best if found is not None]
+
+
+def _weighted_s(candidates: Sequence[Candidate], weights: Sequence[float]) -> float:
+    pairs = zip(candidates, weights, strict=True)
+    return sum(weight * cost_s(candidate) for candidate, weight in pairs)
 
 
 def _coarse_sizes(curves: Sequence[Curves], room_bytes: int) -> list[int]:

@@ -28,6 +28,9 @@ Layouts = Callable[[Sequence[int], int], Iterator[list[tuple[int, int]]]]
 
 _KIB = 1024
 _CELL = 64 * _KIB
+_DEVICE_OF_ROBOTS = DeviceProfile(
+    read_bandwidth_bytes_per_s=1.9e9, read_latency_s=1e-4, compute_slowdown=0.05
+)
 _SLOW_STORAGE = DeviceProfile(
     read_bandwidth_bytes_per_s=1e6, read_latency_s=1e-4, compute_slowdown=0.0
 )
@@ -458,3 +461,13 @@ def _with_neighbours(*, rows: int, row_bytes: int) -> NetworkProfile:
         cells=(CellSpec(layers=(0, 2), offset_bytes=4096, size_bytes=end - 4096, digest=""),),
         weight_offsets_bytes=offsets,
     )
+
+
+def test_four_hundred_layers_that_can_be_tiled_are_planned() -> None:
+    """What takes longest: some layers are too large to be swapped in time, many are small."""
+    cells = [(1 + index * 37 % 97) * 8 * 4096 for index in range(400)]
+    profile = _tileable(simulated_profile(cell_bytes=cells, steps=range(400)), 4096)
+    budget_bytes = profile.weight_bytes // 16
+    plan = make_plan(profile, _DEVICE_OF_ROBOTS, budget_bytes=budget_bytes)
+    assert plan.peak_bytes <= budget_bytes
+    assert plan.predicted_latency_s <= 1.1 * plan.bound_s
