@@ -23,7 +23,8 @@ from swapnet_core.specs import (
     round_up,
 )
 
-SMALLEST_TILE_BYTES = 64 * KIB
+SMALLEST_TILE_BYTES = 256 * KIB
+"""Below that, a read is mostly its fixed cost, and an operator mostly its call."""
 _MOST_TILES = 512
 
 

@@ -28,7 +28,7 @@ from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, NetworkTrace, WeightSpec
 from swapnet_core.tiles import weight_read_by
 
-TRACE_VERSION = 3
+TRACE_VERSION = 4
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3

@@ -193,7 +193,7 @@ def test_no_simple_split_is_better(
     assume(simple_s is not None)
     plans = plan_together(together, _DEVICE, budget_bytes=budget_bytes)
     assert simple_s is not None
-    assert _weighted_s(together, plans) <= simple_s * 1.01
+    assert _weighted_s(together, plans) <= simple_s * 1.02
 
 
 @settings(max_examples=20, deadline=None)
