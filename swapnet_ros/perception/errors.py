@@ -9,6 +9,7 @@
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
         |-- WeightsError             a weights file does not belong to the network
+        |-- NetworkOutputError       a network returned something else than its task decodes
         |-- LabelsError              a labels file cannot be read or has the wrong number of lines
         `-- ThresholdError           a threshold or limit lies outside its range
 """
@@ -77,6 +78,10 @@ class WeightsError(PerceptionError, ValueError):
         self.path = path
         self.expected_bytes = expected_bytes
         self.actual_bytes = actual_bytes
+
+
+class NetworkOutputError(PerceptionError, ValueError):
+    """A network returned something else than its task decodes."""
 
 
 class LabelsError(PerceptionError, ValueError):

@@ -46,6 +46,10 @@ class ImageGeometry:
         """Boxes in network pixels to source pixels: float [N, 4] as x_min, y_min, x_max, y_max."""
         return (boxes - boxes.new_tensor(self._offsets)) / boxes.new_tensor(self._scales)
 
+    def points_to_source(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points in network pixels to source pixels: float32 [N, 2] as x, y."""
+        return ((points - self._offsets[:2]) / self._scales[:2]).astype(np.float32)
+
     def clip(self, boxes: Tensor) -> Tensor:
         """Cut boxes in source pixels off at the image's borders."""
         far = boxes.new_tensor((self.source_width, self.source_height) * 2)

@@ -1,0 +1,161 @@
+"""Lane lines in a mask: runs of pixels in its rows, linked from near to far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WIDEST_SHARE = 0.25  # of the mask: what is wider is an area, not a line
+_MOST_IN_A_ROW = 32  # a row with more is noise
+_FEWEST_ROWS = 3
+_ROWS_FOR_A_DIRECTION = 5
+_DIRECTION_SHARE = 0.125  # of the mask's height: how much of an end tells where it points
+_LONGEST_GAP_SHARE = 1 / 3  # of the mask's height: between two dashes
+_CLOSE_SHARE = 0.015  # of the mask's width: how far beside a line its next dash may begin
+_SAME_DIRECTION = 0.25  # radians
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Runs:
+    """Pixels of a mask that stand side by side in a row; every array has one value for each run.
+
+    Attributes:
+        rows: int64, in mask pixels, ascending.
+        starts: int64, the first column.
+        ends: int64, the column after the last.
+        centres: float64, where the probability has its mean, in mask pixels.
+        weights: float64, sum of the probabilities.
+        height: of the mask, in pixels.
+        width: of the mask, in pixels.
+    """
+
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    height: int
+    width: int
+
+
+def find_runs(probability: NDArray[np.float32], threshold: float) -> Runs:
+    """Find the runs that can be parts of a line.
+
+    Args:
+        probability: float32 [h, w], 0..1.
+        threshold: smallest probability of a line's pixel, 0..1.
+
+    Returns:
+        The runs up to a quarter of the mask's width, without rows that have more than 32.
+    """
+    height, width = probability.shape
+    inside = np.pad((probability >= threshold) & (probability > 0), ((0, 0), (1, 1)))
+    steps = np.diff(inside.astype(np.int8), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    is_line = ends - starts <= max(1, _WIDEST_SHARE * width)
+    is_line &= np.bincount(rows, minlength=height)[rows] <= _MOST_IN_A_ROW
+    rows, starts, ends = rows[is_line], starts[is_line], ends[is_line]
+    mass = probability.astype(np.float64)
+    weights = _sums(mass, rows, starts, ends)
+    moments = _sums(mass * (np.arange(width) + 0.5), rows, starts, ends)
+    return Runs(
+        rows=rows,
+        starts=starts,
+        ends=ends,
+        centres=moments / weights,
+        weights=weights,
+        height=height,
+        width=width,
+    )
+
+
+def link_runs(runs: Runs) -> list[NDArray[np.int64]]:
+    """Link the runs to lines.
+
+    Runs that touch from row to row are one piece, up to where pieces meet or part: two lanes that
+    touch far away stay two. Then pieces that continue each other become one line: dashes.
+
+    Returns:
+        For each line the indices of its runs, from near (the lowest) to far, in distinct rows; at
+        least 3, and as many as a twentieth of the mask has rows.
+    """
+    pieces = [piece for piece in _touching(runs) if len(piece) >= _FEWEST_ROWS]
+    pieces.sort(key=lambda piece: -int(runs.rows[piece[0]]))
+    lines: list[list[int]] = []
+    for piece in pieces:
+        mismatches = [_mismatch(runs, line, piece) for line in lines]
+        best = min(mismatches, default=math.inf)
+        if best <= max(1.0, _CLOSE_SHARE * runs.width):
+            lines[mismatches.index(best)].extend(piece)
+        else:
+            lines.append(list(piece))
+    fewest = max(_FEWEST_ROWS, runs.height / 20)
+    return [np.asarray(line, dtype=np.int64) for line in lines if len(line) >= fewest]
+
+
+def _sums(
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    totals = np.pad(values.cumsum(axis=1), ((0, 0), (1, 0)))
+    sums: NDArray[np.float64] = totals[rows, ends] - totals[rows, starts]
+    return sums
+
+
+def _touching(runs: Runs) -> list[list[int]]:
+    """Pieces as indices of runs, from near to far, each with one run in a row."""
+    starts, ends = runs.starts.tolist(), runs.ends.tolist()
+    pieces: dict[int, list[int]] = {}  # by the run that is its far end so far
+    finished: list[list[int]] = []
+    bounds = np.searchsorted(runs.rows, np.arange(runs.height + 1)).tolist()
+    for row in range(runs.height - 1, -1, -1):
+        here = range(bounds[row], bounds[row + 1])
+        below = {
+            run: [
+                near for near in pieces if starts[run] <= ends[near] and starts[near] <= ends[run]
+            ]
+            for run in here
+        }
+        touched = [near for nears in below.values() for near in nears]
+        advanced: dict[int, list[int]] = {}
+        for run, nears in below.items():
+            is_next = len(nears) == 1 and touched.count(nears[0]) == 1
+            advanced[run] = pieces.pop(nears[0]) if is_next else []
+            advanced[run].append(run)
+        finished.extend(pieces.values())
+        pieces = advanced
+    return [*finished, *pieces.values()]
+
+
+def _mismatch(runs: Runs, line: Sequence[int], piece: Sequence[int]) -> float:
+    """Distance in mask pixels between where a line points and a piece beyond it begins.
+
+    Infinite where the piece lies beside the line, too far away, or in another direction.
+    """
+    gap = runs.rows[line[-1]] - runs.rows[piece[0]]
+    if not 0 < gap <= _LONGEST_GAP_SHARE * runs.height:
+        return math.inf
+    reach = max(_ROWS_FOR_A_DIRECTION, round(_DIRECTION_SHARE * runs.height))
+    ends = line[-reach:], piece[:reach]
+    slopes = [_slope(runs, end) for end in ends]
+    angles = [math.atan(slope) for slope in slopes]
+    is_sure = min(len(end) for end in ends) >= _ROWS_FOR_A_DIRECTION
+    if is_sure and abs(angles[0] - angles[1]) > _SAME_DIRECTION:
+        return math.inf
+    slope = slopes[0] if len(line) >= len(piece) else slopes[1]
+    aside = runs.centres[piece[0]] - runs.centres[line[-1]] + slope * gap
+    return abs(float(aside)) * math.cos(math.atan(slope))
+
+
+def _slope(runs: Runs, end: Sequence[int]) -> float:
+    """Columns for each row, by least squares."""
+    rows, columns = runs.rows[list(end)].astype(np.float64), runs.centres[list(end)]
+    aside = rows - rows.mean()
+    return float(aside @ columns / (aside @ aside))
