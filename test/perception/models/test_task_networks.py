@@ -32,5 +32,5 @@ def test_fire_is_found_by_detectors_and_by_classifiers():
 
 @pytest.mark.parametrize("task", task_names())
 def test_what_there_is_not_is_refused(task):
-    with pytest.raises(PerceptionError, match="there is no .* network 'absent'"):
+    with pytest.raises(PerceptionError, match=r"there is no .* network 'absent'"):
         open_task_network(task, "absent")
