@@ -149,52 +149,62 @@ class Letterbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PixelValues:
-    """How a network wants its pixels: `(pixel / 255 * scale - mean) / std` in each channel.
+class CentreCrop:
+    """Cuts the network's input out of an image's centre, with its proportions kept.
+
+    As torchvision prepares images for its classifiers: shrunk with averaging, then cropped.
 
     Attributes:
-        order: of the channels, `RGB` or `BGR`.
-        scale: value of white before the mean is taken off: 1 or 255, as the network was trained.
-        mean: of the three channels, in the network's order and scale.
-        std: of the three channels, in the network's order and scale.
+        height: pixels of the network's input.
+        width: pixels of the network's input.
+        share: part of the side that fits more tightly which stays, above 0 up to 1.
     """
 
-    order: str = "RGB"
-    scale: float = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    height: int
+    width: int
+    share: float = 1.0
 
-    def apply(self, planes: Tensor) -> Tensor:
-        """Turn float32 [1, 3, H, W], RGB in 0..1, into what the network wants; may be changed."""
-        if self.order == "BGR":
-            planes = planes.flip(1)
-        if self.scale != 1.0:
-            planes = planes.mul_(self.scale)
-        mean, std = (planes.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return planes.sub_(mean).div_(std)
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
+        """Resize, crop and scale an image.
 
+        Args:
+            image: uint8 [H, W, 3], RGB, with any strides; it is not changed.
 
-IMAGENET_VALUES = PixelValues(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""What networks want whose trunk was trained on ImageNet by torchvision."""
+        Returns:
+            float32 [1, 3, height, width] in 0..1, and the geometry.
+
+        Raises:
+            ImageError: the image has another type or shape, or no pixels.
+        """
+        check_rgb_image(image)
+        height, width = image.shape[:2]
+        scale = max(self.width / width, self.height / height) / self.share
+        outer_width = max(self.width, round(width * scale))
+        outer_height = max(self.height, round(height * scale))
+        left, top = (outer_width - self.width) // 2, (outer_height - self.height) // 2
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        outer = _resized(image, width=outer_width, height=outer_height, method=method)
+        planes = torch.empty(1, 3, self.height, self.width)
+        _scale_into(planes[0], outer[top : top + self.height, left : left + self.width])
+        return planes, ImageGeometry(
+            source_width=width,
+            source_height=height,
+            scale_x=outer_width / width,
+            scale_y=outer_height / height,
+            offset_x=-float(left),
+            offset_y=-float(top),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOfOne:
-    """Gives a network its image as a batch: float32 [1, 3, height, width].
-
-    Attributes:
-        fit: brings the image to the network's size.
-        values: what the pixels become; RGB in 0..1 where nothing else is said.
-    """
+    """Gives a network its image as a batch: float32 [1, 3, height, width]."""
 
     fit: Squash | Letterbox
-    values: PixelValues | None = None
 
     def __call__(self, image: NDArray[np.uint8]) -> PreparedImage:
         """Prepare an image uint8 [H, W, 3]; raises `ImageError` as `fit` does."""
         planes, geometry = self.fit(image)
-        if self.values is not None:
-            planes = self.values.apply(planes)
         return PreparedImage(inputs=(planes,), geometry=geometry)
 
 
@@ -235,11 +245,13 @@ def check_rgb_image(image: object) -> None:
         raise ImageError(f"an image must have pixels, but is {found}; drop empty frames")
 
 
-def _resized(image: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
+def _resized(
+    image: NDArray[np.uint8], *, width: int, height: int, method: int = cv2.INTER_LINEAR
+) -> NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
         # torch takes neither negative strides nor the read-only buffer of a message
         return np.require(image, requirements=("C", "W"))
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(image, (width, height), interpolation=method)
     return np.asarray(resized, dtype=np.uint8)
 
 
