@@ -187,6 +187,16 @@ def test_letterbox_borders_are_left_out():
     assert task.decode(line, task.preprocess(_image(64, 64))).lanes == ()
 
 
+def test_what_was_cut_off_is_no_area():
+    task = LaneDetection(_area_network(fit="crop"))
+
+    result = task.decode(torch.ones(1, 1, 32, 64), task.preprocess(_image(64, 64)))
+
+    expected = np.zeros((64, 64), bool)
+    expected[16:48] = True
+    np.testing.assert_array_equal(result.area, expected)
+
+
 def test_both_borders_are_the_cameras_wherever_they_are():
     task = LaneDetection(_area_network())
     mask = torch.zeros(1, 1, 32, 64)
