@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from swapnet_ros.perception.errors import LabelsError
 from swapnet_ros.perception.models.classification import (
     ClassificationNetwork,
     HeatMapNetwork,
@@ -15,6 +16,8 @@ from swapnet_ros.perception.models.classification import (
 from swapnet_ros.perception.models.detection import DetectionNetwork
 from swapnet_ros.perception.models.finder import detector_network, finder_network
 from swapnet_ros.perception.models.image_input import InputChanges
+from swapnet_ros.perception.models.lane_catalogue import lane_network
+from swapnet_ros.perception.models.lanes import LaneNetwork
 from swapnet_ros.perception.models.segmentation import SegmentationNetwork, segmentation_network
 from swapnet_ros.perception.models.task_classes import (
     FIRE,
@@ -24,7 +27,9 @@ from swapnet_ros.perception.models.task_classes import (
     TRAFFIC_SIGNS,
 )
 
-TaskNetwork = DetectionNetwork | SegmentationNetwork | ClassificationNetwork | HeatMapNetwork
+TaskNetwork = (
+    DetectionNetwork | SegmentationNetwork | ClassificationNetwork | HeatMapNetwork | LaneNetwork
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +47,23 @@ class TaskDefaults:
     find: Callable[..., TaskNetwork]
 
 
+def _lane_network(
+    network: str,
+    *,
+    weights: Path | None,
+    labels: Path | None,
+    changes: InputChanges | None,
+    seed: int,
+) -> LaneNetwork:
+    if labels is not None:
+        message = f"lane network {network} has no classes; leave labels file {labels} out"
+        raise LabelsError(message, path=labels)
+    return lane_network(network, weights=weights, changes=changes, seed=seed)
+
+
 TASK_DEFAULTS = MappingProxyType(
     {
+        "lane_detection": TaskDefaults(network="ufld_resnet18", labels=(), find=_lane_network),
         "object_detection": TaskDefaults(network="yolov3", labels=(), find=detector_network),
         "semantic_segmentation": TaskDefaults(
             network="fcn_resnet101", labels=ROAD_SCENE, find=segmentation_network
@@ -68,7 +88,7 @@ TASK_DEFAULTS = MappingProxyType(
 
 
 def task_names() -> tuple[str, ...]:
-    """The tasks that `open_task_network` knows; lane detection has networks of its own kind."""
+    """The tasks that `open_task_network` knows."""
     return tuple(TASK_DEFAULTS)
 
 
@@ -85,8 +105,8 @@ def open_task_network(
 
     Args:
         task: one of `task_names()`.
-        network: as `detector_network`, `segmentation_network`, `classification_network` or
-            `finder_network` takes it; empty for the task's own.
+        network: as `detector_network`, `lane_network`, `segmentation_network`,
+            `classification_network` or `finder_network` takes it; empty for the task's own.
         weights: see there.
         labels: class names, one per line; None for the task's, or the network's own.
         changes: preprocessing that differs from the network's own.

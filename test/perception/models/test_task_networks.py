@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from swapnet_ros.perception.errors import PerceptionError
+from swapnet_ros.perception.errors import LabelsError, PerceptionError
 from swapnet_ros.perception.models.classification import HeatMapNetwork
 from swapnet_ros.perception.models.task_networks import open_task_network, task_names
 
 _CLASSES = {
+    "lane_detection": 0,
     "object_detection": 80,
     "semantic_segmentation": 19,
     "traffic_sign_classification": 43,
@@ -34,3 +35,8 @@ def test_fire_is_found_by_detectors_and_by_classifiers():
 def test_what_there_is_not_is_refused(task):
     with pytest.raises(PerceptionError, match=r"there is no .* network 'absent'"):
         open_task_network(task, "absent")
+
+
+def test_lanes_have_no_labels(tmp_path):
+    with pytest.raises(LabelsError, match="has no classes"):
+        open_task_network("lane_detection", labels=tmp_path / "lanes.txt")
