@@ -8,7 +8,11 @@
         |-- UnknownNetworkError      no network goes by that name
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
+        |-- OwnNetworkError          a user's own network cannot be found or read
+        |-- PreprocessingError       declared preprocessing is not possible
+        |-- NoClassMapError          a classifier's decision cannot be told by place
         |-- WeightsError             a weights file does not belong to the network
+        |-- NetworkOutputError       a network returned something else than its task decodes
         |-- LabelsError              a labels file cannot be read or has the wrong number of lines
         `-- ThresholdError           a threshold or limit lies outside its range
 """
@@ -56,6 +60,18 @@ class NetworkDefinitionError(PerceptionError, ValueError):
         self.section = section
 
 
+class OwnNetworkError(PerceptionError, ValueError):
+    """A user's own network cannot be imported, read or built."""
+
+
+class PreprocessingError(PerceptionError, ValueError):
+    """The way that images should be prepared for a network is not possible."""
+
+
+class NoClassMapError(PerceptionError, ValueError):
+    """A classifier's decision cannot be told by place in the image."""
+
+
 class WeightsError(PerceptionError, ValueError):
     """A weights file cannot be read or does not belong to the network.
 
@@ -77,6 +93,10 @@ class WeightsError(PerceptionError, ValueError):
         self.path = path
         self.expected_bytes = expected_bytes
         self.actual_bytes = actual_bytes
+
+
+class NetworkOutputError(PerceptionError, ValueError):
+    """A network returned something else than its task decodes."""
 
 
 class LabelsError(PerceptionError, ValueError):

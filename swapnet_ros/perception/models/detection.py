@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from swapnet_core.sources import open_weights
-from swapnet_ros.perception.errors import WeightsError
+from swapnet_ros.perception.models.in_memory import build_with_weights
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage
 
 
@@ -48,8 +47,9 @@ class DetectionNetwork:
         name: as it was asked for; for a cfg file, its name without the ending.
         build: makes the network in eval mode, with initial weights; works under
             `torch.device("meta")` too, as long as only shapes matter.
-        weights: what belongs into it: path of a checkpoint that the core reads, or a mapping from
-            state-dict names to tensors that reads or draws one at a time.
+        weights: what belongs into it: path of a checkpoint that the core reads, a mapping from
+            state-dict names to tensors that reads or draws one at a time, or None where `build`
+            brings them along.
         is_random: the weights are random ones; the boxes mean nothing.
         example_inputs: positional arguments of the real size.
         labels: class names by class id.
@@ -59,7 +59,7 @@ class DetectionNetwork:
 
     name: str
     build: Callable[[], nn.Module]
-    weights: Path | Mapping[str, Tensor]
+    weights: Path | Mapping[str, Tensor] | None
     is_random: bool
     example_inputs: tuple[Any, ...]
     labels: tuple[str, ...]
@@ -73,27 +73,4 @@ class DetectionNetwork:
             WeightsError: the weights belong to another network, or a Darknet file has changed.
             WeightsMismatchError: a checkpoint is damaged or holds no state dict.
         """
-        network = self.build()
-        weights = open_weights(self.weights)
-        state = network.state_dict()
-        different = sorted(
-            # batch normalisation's count of steps has no effect, and many files lack it
-            name
-            for name in state.keys() ^ weights.keys()
-            if not name.endswith("num_batches_tracked")
-        )
-        if different:
-            raise self._mismatch(f"{len(different)} names differ, the first is {different[0]}")
-        with torch.no_grad():
-            for name in state.keys() & weights.keys():
-                value = weights[name]
-                if value.shape != state[name].shape:
-                    shapes = f"{list(value.shape)} instead of {list(state[name].shape)}"
-                    raise self._mismatch(f"{name} is {shapes}")
-                state[name].copy_(value)
-        return network
-
-    def _mismatch(self, difference: str) -> WeightsError:
-        path = self.weights if isinstance(self.weights, Path) else Path(self.name)
-        message = f"the weights {path} do not belong to {self.name}: {difference}"
-        return WeightsError(message, path=path)
+        return build_with_weights(self.name, self.build, self.weights)

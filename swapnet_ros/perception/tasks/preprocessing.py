@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from swapnet_ros.perception.errors import ImageError
 
@@ -46,6 +48,10 @@ class ImageGeometry:
         """Boxes in network pixels to source pixels: float [N, 4] as x_min, y_min, x_max, y_max."""
         return (boxes - boxes.new_tensor(self._offsets)) / boxes.new_tensor(self._scales)
 
+    def points_to_source(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points in network pixels to source pixels: float32 [N, 2] as x, y."""
+        return ((points - self._offsets[:2]) / self._scales[:2]).astype(np.float32)
+
     def clip(self, boxes: Tensor) -> Tensor:
         """Cut boxes in source pixels off at the image's borders."""
         far = boxes.new_tensor((self.source_width, self.source_height) * 2)
@@ -73,12 +79,36 @@ class PreparedImage:
     geometry: ImageGeometry
 
 
+def bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize by interpolating between the four nearest pixels, as Darknet and OpenCV do."""
+    if image.shape[:2] == (height, width):
+        # torch takes neither negative strides nor the read-only buffer of a message
+        return np.require(image, requirements=("C", "W"))
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def averaging(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize with every pixel taken into account, as Pillow and torchvision's training do."""
+    image = np.require(image, requirements=("C", "W"))
+    if image.shape[:2] == (height, width):
+        return image
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    resized = functional.interpolate(planes, size=(height, width), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+
+
+Resize = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
+"""From uint8 [H, W, 3] to another height and width."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Squash:
     """Stretches an image to the network's height and width, whatever its proportions."""
 
     height: int
     width: int
+    resize: Resize = bilinear
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
         """Resize and scale an image.
@@ -94,7 +124,7 @@ class Squash:
         """
         check_rgb_image(image)
         planes = torch.empty(1, 3, self.height, self.width)
-        _scale_into(planes[0], _resized(image, width=self.width, height=self.height))
+        _scale_into(planes[0], self.resize(image, self.height, self.width))
         height, width = image.shape[:2]
         return planes, ImageGeometry(
             source_width=width,
@@ -112,6 +142,7 @@ class Letterbox:
 
     height: int
     width: int
+    resize: Resize = bilinear
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
         """Resize, scale and centre an image.
@@ -133,7 +164,7 @@ class Letterbox:
         left, top = (self.width - inner_width) // 2, (self.height - inner_height) // 2
         planes = torch.full((1, 3, self.height, self.width), _BORDER_VALUE)
         inner = planes[0, :, top : top + inner_height, left : left + inner_width]
-        _scale_into(inner, _resized(image, width=inner_width, height=inner_height))
+        _scale_into(inner, self.resize(image, inner_height, inner_width))
         return planes, ImageGeometry(
             source_width=width,
             source_height=height,
@@ -141,6 +172,53 @@ class Letterbox:
             scale_y=inner_height / height,
             offset_x=float(left),
             offset_y=float(top),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentreCrop:
+    """Cuts the network's input out of an image's centre, with its proportions kept.
+
+    As torchvision prepares images for its classifiers: resized with averaging, then cropped.
+
+    Attributes:
+        height: pixels of the network's input.
+        width: pixels of the network's input.
+        share: part of the side that fits more tightly which stays, above 0 up to 1.
+    """
+
+    height: int
+    width: int
+    share: float = 1.0
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
+        """Resize, crop and scale an image.
+
+        Args:
+            image: uint8 [H, W, 3], RGB, with any strides; it is not changed.
+
+        Returns:
+            float32 [1, 3, height, width] in 0..1, and the geometry.
+
+        Raises:
+            ImageError: the image has another type or shape, or no pixels.
+        """
+        check_rgb_image(image)
+        height, width = image.shape[:2]
+        scale = max(self.width / width, self.height / height) / self.share
+        outer_width = max(self.width, round(width * scale))
+        outer_height = max(self.height, round(height * scale))
+        left, top = (outer_width - self.width) // 2, (outer_height - self.height) // 2
+        outer = averaging(image, outer_height, outer_width)
+        planes = torch.empty(1, 3, self.height, self.width)
+        _scale_into(planes[0], outer[top : top + self.height, left : left + self.width])
+        return planes, ImageGeometry(
+            source_width=width,
+            source_height=height,
+            scale_x=outer_width / width,
+            scale_y=outer_height / height,
+            offset_x=-float(left),
+            offset_y=-float(top),
         )
 
 
@@ -191,14 +269,6 @@ def check_rgb_image(image: object) -> None:
         )
     if 0 in image.shape:
         raise ImageError(f"an image must have pixels, but is {found}; drop empty frames")
-
-
-def _resized(image: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
-    if image.shape[:2] == (height, width):
-        # torch takes neither negative strides nor the read-only buffer of a message
-        return np.require(image, requirements=("C", "W"))
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.uint8)
 
 
 def _scale_into(planes: Tensor, image: NDArray[np.uint8]) -> None:
