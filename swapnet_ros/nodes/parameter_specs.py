@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Value = bool | int | float | str | list[str]
+Value = bool | int | float | str | list[str] | list[float]
 
-_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}
+_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 
 def _accept_all(_: Value) -> None:
@@ -45,7 +45,15 @@ class ParameterSpec:
     @property
     def type_name(self) -> str:
         """ROS's word for the type."""
+        if isinstance(self.default, list):
+            return f"{_TYPE_NAMES[self.item_type]} array"
         return _TYPE_NAMES[type(self.default)]
+
+    @property
+    def item_type(self) -> type:
+        """Type of an array's items; an empty default is an array of strings."""
+        has_items = isinstance(self.default, list) and self.default
+        return type(self.default[0]) if has_items else str
 
     @property
     def limits(self) -> str:
@@ -62,15 +70,21 @@ class ParameterSpec:
 
     def _type_problem(self, value: object) -> str | None:
         if type(value) is type(self.default):
-            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-                return f"{self.name} is a string array, and {value!r} holds other things"
-            return None
+            return self._item_problem(value) if isinstance(value, list) else None
         hint = ""
         if isinstance(self.default, float) and type(value) is int:
             hint = f"; write {value}.0"
         elif isinstance(self.default, str) and isinstance(value, (int, float, bool)):
             hint = f"; write '{value}', with quotation marks"
         return f"{self.name} is a {self.type_name}, not {value!r}{hint}"
+
+    def _item_problem(self, value: list[object]) -> str | None:
+        if all(type(item) is self.item_type for item in value):
+            return None
+        hint = ""
+        if self.item_type is float and any(type(item) is int for item in value):
+            hint = "; write whole numbers as 1.0"
+        return f"{self.name} is a {self.type_name}, and {value!r} holds other things{hint}"
 
     def _limit_problem(self, value: Value) -> str | None:
         if self.choices and value not in self.choices:

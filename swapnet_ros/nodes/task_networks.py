@@ -23,9 +23,17 @@ def open_detection_network(values: Mapping[str, Any]) -> DetectionNetwork:
         input_size=values["input_size"] or None,
     )
 
+open_lane_network = open_segmentation_network = open_classification_network = open_detection_network
 
 TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], DetectionNetwork]] = {
-    "object_detection": open_detection_network
+    "object_detection": open_detection_network,
+    "lane_detection": open_lane_network,
+    "semantic_segmentation": open_segmentation_network,
+    "traffic_sign_classification": open_classification_network,
+    "traffic_light_classification": open_classification_network,
+    "natural_scene_classification": open_classification_network,
+    "fire_detection": open_detection_network,
+    "wild_animal_recognition": open_detection_network,
 }
 """For every task: from a node's parameters to its network, with `name`, `build`,
 `example_inputs` and `weights` as `SwapRuntime.load` takes them."""
