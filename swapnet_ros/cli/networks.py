@@ -14,12 +14,8 @@ from torch import nn
 from swapnet_core.errors import InputError
 from swapnet_core.sources import Weights
 from swapnet_ros.perception.models.catalogue import detection_network, detection_network_names
-from swapnet_ros.perception.models.ufld import (
-    INPUT_HEIGHT,
-    INPUT_WIDTH,
-    lane_network,
-    lane_network_names,
-)
+from swapnet_ros.perception.models.lane_catalogue import lane_network, lane_network_names
+from swapnet_ros.perception.models.ufld import INPUT_HEIGHT, INPUT_WIDTH
 
 _DETECTION_PREFIXES = ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd")
 

@@ -8,6 +8,7 @@
         |-- UnknownNetworkError      no network goes by that name
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
+        |-- NetworkDeclarationError  a user's network does not say what goes in and comes out
         |-- WeightsError             a weights file does not belong to the network
         |-- NetworkOutputError       a network returned something else than its task decodes
         |-- LabelsError              a labels file cannot be read or has the wrong number of lines
@@ -55,6 +56,10 @@ class NetworkDefinitionError(PerceptionError, ValueError):
         self.path = path
         self.line = line
         self.section = section
+
+
+class NetworkDeclarationError(PerceptionError, ValueError):
+    """A user's network does not say what goes into it and comes out of it, or says it wrongly."""
 
 
 class WeightsError(PerceptionError, ValueError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-_START_STEPS = 10
+_TRIED_POINTS = 8
 _REJECTION_STEPS = 5
 _DEVIATION_OF_MEDIAN = 1.4826  # of a normal distribution
 _REJECTED_DEVIATIONS = 2.5
@@ -41,8 +42,8 @@ def fit_curve(
 ) -> Curve | None:
     """Fit a polynomial `column(row)` by weighted least squares, without outliers.
 
-    It starts from the smallest sum of absolute deviations, which a few far points cannot pull over;
-    then points beyond 2.5 robust standard deviations (of the median) are left out and the rest
+    It starts from a curve with a small median of the deviations, which no points that are the fewer
+    can pull over; then points beyond 2.5 robust standard deviations are left out and the rest
     fitted again until nothing changes.
 
     Args:
@@ -57,15 +58,15 @@ def fit_curve(
         lie on one curve.
 
     Source:
-        Rousseeuw, Leroy: Robust Regression and Outlier Detection, 1987, chapter 1: reweighting
-        after a robust start, and the limit of 2.5.
+        Rousseeuw: Least Median of Squares Regression, JASA 79, 1984: the start from curves through
+        few points, reweighting after it, and the limit of 2.5.
     """
-    distinct = len(np.unique(rows))
-    if distinct < 2:
+    distinct, tried = np.unique(rows, return_index=True)
+    if len(distinct) < 2:
         return None
     centre, half_span = (rows.max() + rows.min()) / 2, (rows.max() - rows.min()) / 2
-    powers = np.vander((rows - centre) / half_span, min(degree, distinct - 1) + 1)
-    deviations = _start(powers, columns, weights, tolerance)
+    powers = np.vander((rows - centre) / half_span, min(degree, len(distinct) - 1) + 1)
+    deviations = _start(powers, columns, tried)
     kept = np.zeros(len(rows), dtype=bool)
     for _ in range(_REJECTION_STEPS):
         spread = _DEVIATION_OF_MEDIAN * float(np.median(deviations))
@@ -82,13 +83,25 @@ def fit_curve(
     )
 
 
-def _start(powers: Floats, columns: Floats, weights: Floats, tolerance: float) -> Floats:
-    """Deviations from the curve with about the smallest sum of absolute deviations."""
-    reweighted = weights
-    for _ in range(_START_STEPS):
-        deviations = np.abs(columns - powers @ _least_squares(powers, columns, reweighted))
-        reweighted = weights / np.maximum(deviations, tolerance)
-    return deviations
+def _start(powers: Floats, columns: Floats, tried: NDArray[np.int64]) -> Floats:
+    """Deviations from the curve through a few of the points that has the smallest median of them.
+
+    Args:
+        powers: float64 [N, degree + 1].
+        columns: float64 [N].
+        tried: indices of points in distinct rows, by row: curves go through all choices from two
+            sets of them, each spread evenly.
+    """
+    subsets = []
+    for shift in (0.25, 0.75):
+        places = (np.arange(_TRIED_POINTS) + shift) * len(tried) / _TRIED_POINTS
+        points = np.unique(tried[places.astype(np.int64)]).tolist()
+        subsets.extend(combinations(points, powers.shape[1]))
+    chosen = np.array(subsets)
+    curves = np.linalg.solve(powers[chosen], columns[chosen][..., None])
+    deviations = np.abs(columns - (powers @ curves)[..., 0])
+    best: Floats = deviations[np.median(deviations, axis=1).argmin()]
+    return best
 
 
 def _least_squares(powers: Floats, columns: Floats, weights: Floats) -> Floats:

@@ -14,8 +14,8 @@ from swapnet_ros.perception.models.curve_fitting import Curve, fit_curve
 from swapnet_ros.perception.models.lanes import LaneCandidate, LaneCandidates
 from swapnet_ros.perception.models.mask_runs import find_runs, link_runs
 
-_DEGREE = 2
-_TOLERANCE_SHARE = 0.005  # of the mask's width
+_DEGREE = 3
+_TOLERANCE_SHARE = 0.01  # of the mask's width, across the line
 _FEWEST_ROWS = 3
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ class LineMaskDecoder:
             score_threshold: smallest probability of a line's pixel, 0..1.
 
         Returns:
-            A parabola for each line, one point for each row of the mask between the line's ends; a
+            A cubic for each line, one point for each row of the mask between the line's ends; a
             score is the mean probability of the line's pixels. No area.
 
         Raises:
@@ -86,7 +86,7 @@ class AreaMaskDecoder:
 
         Returns:
             The largest connected part of the area, with the probabilities of other parts set to 0,
-            and up to two parabolas along it. Rows in which it touches the image's border tell
+            and up to two cubics along it. Rows in which it touches the image's border tell
             nothing of the line there, so they do not count; with less than 3 other rows there is no
             line on that side. A score is the mean probability of the area's pixels.
 
@@ -98,7 +98,7 @@ class AreaMaskDecoder:
         area = np.where(inside | (probability < score_threshold), probability, np.float32(0))
         if not inside.any():
             return LaneCandidates(lanes=(), area=area)
-        score = float(probability[inside].mean())
+        score = min(1.0, float(probability[inside].mean()))
         lanes = []
         for rows, columns in _borders(area, inside, score_threshold):
             curve = _fit(rows, columns, np.ones(len(rows)), inside.shape[1])
@@ -166,7 +166,8 @@ def _borders(
 def _fit(rows: Floats, columns: Floats, weights: Floats, width: int) -> Curve | None:
     if len(rows) < _FEWEST_ROWS:
         return None
-    tolerance = max(1.0, _TOLERANCE_SHARE * width)
+    slope = np.ptp(columns) / max(1.0, np.ptp(rows))
+    tolerance = max(1.0, _TOLERANCE_SHARE * width) * float(np.hypot(1.0, slope))
     return fit_curve(rows, columns, weights, degree=_DEGREE, tolerance=tolerance)
 
 

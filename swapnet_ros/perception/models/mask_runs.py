@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ _WIDEST_SHARE = 0.25  # of the mask: what is wider is an area, not a line
 _MOST_IN_A_ROW = 32  # a row with more is noise
 _FEWEST_ROWS = 3
 _ROWS_FOR_A_DIRECTION = 5
-_DIRECTION_SHARE = 0.125  # of the mask's height: how much of an end tells where it points
+_DIRECTION_SHARE = 0.25  # of the mask's height: how much of an end tells where it points
 _LONGEST_GAP_SHARE = 1 / 3  # of the mask's height: between two dashes
 _CLOSE_SHARE = 0.015  # of the mask's width: how far beside a line its next dash may begin
 _SAME_DIRECTION = 0.25  # radians
@@ -78,22 +79,23 @@ def link_runs(runs: Runs) -> list[NDArray[np.int64]]:
     """Link the runs to lines.
 
     Runs that touch from row to row are one piece, up to where pieces meet or part: two lanes that
-    touch far away stay two. Then pieces that continue each other become one line: dashes.
+    touch far away stay two, and what they share is neither's unless it continues one. Then pieces
+    that continue each other become one line: dashes.
 
     Returns:
         For each line the indices of its runs, from near (the lowest) to far, in distinct rows; at
         least 3, and as many as a twentieth of the mask has rows.
     """
-    pieces = [piece for piece in _touching(runs) if len(piece) >= _FEWEST_ROWS]
-    pieces.sort(key=lambda piece: -int(runs.rows[piece[0]]))
+    pieces = [piece for piece in _touching(runs) if len(piece.runs) >= _FEWEST_ROWS]
+    pieces.sort(key=lambda piece: -int(runs.rows[piece.runs[0]]))
     lines: list[list[int]] = []
     for piece in pieces:
-        mismatches = [_mismatch(runs, line, piece) for line in lines]
+        mismatches = [_mismatch(runs, line, piece.runs) for line in lines]
         best = min(mismatches, default=math.inf)
         if best <= max(1.0, _CLOSE_SHARE * runs.width):
-            lines[mismatches.index(best)].extend(piece)
-        else:
-            lines.append(list(piece))
+            lines[mismatches.index(best)].extend(piece.runs)
+        elif len(piece.runs) >= piece.shared_by:
+            lines.append(list(piece.runs))
     fewest = max(_FEWEST_ROWS, runs.height / 20)
     return [np.asarray(line, dtype=np.int64) for line in lines if len(line) >= fewest]
 
@@ -109,53 +111,72 @@ def _sums(
     return sums
 
 
-def _touching(runs: Runs) -> list[list[int]]:
-    """Pieces as indices of runs, from near to far, each with one run in a row."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """Runs that touch from row to row.
+
+    Attributes:
+        runs: their indices, from near to far.
+        shared_by: runs of the shorter of the pieces that meet where it begins; 0 where none do.
+    """
+
+    runs: list[int]
+    shared_by: int = 0
+
+
+def _touching(runs: Runs) -> list[_Piece]:
+    """All pieces, each with one run in a row."""
     starts, ends = runs.starts.tolist(), runs.ends.tolist()
-    pieces: dict[int, list[int]] = {}  # by the run that is its far end so far
-    finished: list[list[int]] = []
+    open_pieces: dict[int, _Piece] = {}  # by the run that is its far end so far
+    finished: list[_Piece] = []
     bounds = np.searchsorted(runs.rows, np.arange(runs.height + 1)).tolist()
     for row in range(runs.height - 1, -1, -1):
-        here = range(bounds[row], bounds[row + 1])
-        below = {
+        nears_of = {
             run: [
-                near for near in pieces if starts[run] <= ends[near] and starts[near] <= ends[run]
+                near
+                for near in open_pieces
+                if starts[run] <= ends[near] and starts[near] <= ends[run]
             ]
-            for run in here
+            for run in range(bounds[row], bounds[row + 1])
         }
-        touched = [near for nears in below.values() for near in nears]
-        advanced: dict[int, list[int]] = {}
-        for run, nears in below.items():
-            is_next = len(nears) == 1 and touched.count(nears[0]) == 1
-            advanced[run] = pieces.pop(nears[0]) if is_next else []
-            advanced[run].append(run)
-        finished.extend(pieces.values())
-        pieces = advanced
-    return [*finished, *pieces.values()]
+        touches = Counter(near for nears in nears_of.values() for near in nears)
+        advanced: dict[int, _Piece] = {}
+        for run, nears in nears_of.items():
+            if len(nears) == 1 and touches[nears[0]] == 1:
+                advanced[run] = open_pieces.pop(nears[0])
+                advanced[run].runs.append(run)
+            else:
+                met = [len(open_pieces[near].runs) for near in nears]
+                advanced[run] = _Piece(runs=[run], shared_by=min(met) if len(met) > 1 else 0)
+        finished.extend(open_pieces.values())
+        open_pieces = advanced
+    return [*finished, *open_pieces.values()]
 
 
 def _mismatch(runs: Runs, line: Sequence[int], piece: Sequence[int]) -> float:
-    """Distance in mask pixels between where a line points and a piece beyond it begins.
+    """Distance in mask pixels between a piece and where the line before it points.
 
+    The longer of the two tells where both should lie, and the distance is taken at the middle of
+    the shorter, since the ends of dashes are often rounded.
     Infinite where the piece lies beside the line, too far away, or in another direction.
     """
     gap = runs.rows[line[-1]] - runs.rows[piece[0]]
     if not 0 < gap <= _LONGEST_GAP_SHARE * runs.height:
         return math.inf
     reach = max(_ROWS_FOR_A_DIRECTION, round(_DIRECTION_SHARE * runs.height))
-    ends = line[-reach:], piece[:reach]
-    slopes = [_slope(runs, end) for end in ends]
-    angles = [math.atan(slope) for slope in slopes]
-    is_sure = min(len(end) for end in ends) >= _ROWS_FOR_A_DIRECTION
-    if is_sure and abs(angles[0] - angles[1]) > _SAME_DIRECTION:
+    longer, shorter = sorted((line[-reach:], piece[:reach]), key=len, reverse=True)
+    (row, column, slope), (other_row, other_column, other_slope) = (
+        _direction(runs, end) for end in (longer, shorter)
+    )
+    turn = abs(math.atan(slope) - math.atan(other_slope))
+    if len(shorter) >= _ROWS_FOR_A_DIRECTION and turn > _SAME_DIRECTION:
         return math.inf
-    slope = slopes[0] if len(line) >= len(piece) else slopes[1]
-    aside = runs.centres[piece[0]] - runs.centres[line[-1]] + slope * gap
-    return abs(float(aside)) * math.cos(math.atan(slope))
+    aside = column + slope * (other_row - row) - other_column
+    return abs(aside) * math.cos(math.atan(slope))
 
 
-def _slope(runs: Runs, end: Sequence[int]) -> float:
-    """Columns for each row, by least squares."""
+def _direction(runs: Runs, end: Sequence[int]) -> tuple[float, float, float]:
+    """Middle row and column of an end, and columns for each row by least squares."""
     rows, columns = runs.rows[list(end)].astype(np.float64), runs.centres[list(end)]
     aside = rows - rows.mean()
-    return float(aside @ columns / (aside @ aside))
+    return float(rows.mean()), float(columns.mean()), float(aside @ columns / (aside @ aside))

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torchvision import models
 
 from swapnet_core.sources import Weights, open_weights
-from swapnet_ros.perception.errors import UnknownNetworkError
 from swapnet_ros.perception.models.checkpoints import check_checkpoint
 from swapnet_ros.perception.models.detection import example_image
+from swapnet_ros.perception.models.lanes import LaneNetwork
+from swapnet_ros.perception.models.row_anchors import RowAnchorDecoder
 from swapnet_ros.perception.models.seeded import SeededWeights
+from swapnet_ros.perception.tasks.preprocessing import IMAGENET_VALUES, BatchOfOne, Squash
 
 INPUT_HEIGHT, INPUT_WIDTH = 288, 800
 """Pixels; the first fully connected layer takes images of this size only."""
@@ -38,13 +40,18 @@ class LaneGrid:
 
     Attributes:
         columns: cells across the image; one more choice stands for "no lane in this row".
-        rows: image rows in which each lane is looked for.
+        row_anchors: rows of the network's input in which each lane is looked for, from far to near.
         lanes: how many are told apart.
     """
 
     columns: int
-    rows: int
+    row_anchors: tuple[int, ...]
     lanes: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows each lane is looked for in."""
+        return len(self.row_anchors)
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -52,8 +59,15 @@ class LaneGrid:
         return (self.columns + 1, self.rows, self.lanes)
 
 
-TUSIMPLE_GRID = LaneGrid(columns=100, rows=56, lanes=4)
-CULANE_GRID = LaneGrid(columns=200, rows=18, lanes=4)
+TUSIMPLE_GRID = LaneGrid(columns=100, row_anchors=tuple(range(64, 288, 4)), lanes=4)
+CULANE_GRID = LaneGrid(
+    columns=200,
+    row_anchors=(
+        *(121, 131, 141, 150, 160, 170, 180, 189, 199),
+        *(209, 219, 228, 238, 248, 258, 267, 277, 287),
+    ),
+    lanes=4,
+)
 
 _GRIDS = {"": TUSIMPLE_GRID, "_culane": CULANE_GRID}
 _TRUNKS = {"resnet18": models.resnet18, "resnet34": models.resnet34}
@@ -81,7 +95,7 @@ class LaneTrunk(nn.Module):
         return features
 
 
-class LaneNetwork(nn.Module):
+class RowAnchorNetwork(nn.Module):
     """The network without the auxiliary segmentation head, which serves in training only.
 
     Args:
@@ -114,59 +128,44 @@ class LaneNetwork(nn.Module):
         return logits.view(-1, *self.grid.output_shape)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneNetworkSpec:
-    """A lane network with all that is needed to run it; the weights are not loaded.
-
-    Attributes:
-        name: as it was asked for.
-        build: makes the network in eval mode, with initial weights.
-        weights: what belongs into it, under state-dict names.
-        is_random: the weights are random ones; the lanes mean nothing.
-        example_inputs: positional arguments of the real size.
-        grid: where it looks for lanes.
-    """
-
-    name: str
-    build: Callable[[], LaneNetwork]
-    weights: Mapping[str, Tensor]
-    is_random: bool
-    example_inputs: tuple[Tensor]
-    grid: LaneGrid
-
-
-def lane_network_names() -> tuple[str, ...]:
-    """All names that `lane_network` knows; those without an ending are for TuSimple's grid."""
+def ufld_names() -> tuple[str, ...]:
+    """All names that `ufld_network` knows; those without an ending are for TuSimple's grid."""
     return tuple(f"ufld_{trunk}{ending}" for trunk in _TRUNKS for ending in _GRIDS)
 
 
-def lane_network(name: str, *, weights: Path | None = None, seed: int = 0) -> LaneNetworkSpec:
-    """Find a lane network; nothing is loaded.
+def ufld_network(name: str, *, weights: Path | None, seed: int) -> LaneNetwork:
+    """One of the networks of Ultra Fast Lane Detection.
 
     Args:
-        name: one of `lane_network_names()`.
+        name: one of `ufld_names()`.
         weights: a checkpoint of the reference implementation, or a state dict under the same
             names; an auxiliary head in it is passed over. None for random weights.
         seed: chooses random weights.
 
     Raises:
-        UnknownNetworkError: there is no such network.
         WeightsError: the weights file cannot be opened.
         WeightsMismatchError: it holds no state dict.
     """
-    if name not in lane_network_names():
-        known = ", ".join(lane_network_names())
-        raise UnknownNetworkError(f"there is no lane network '{name}'. Known are {known}.")
     trunk, _, dataset = name.removeprefix("ufld_").partition("_")
     grid = _GRIDS[f"_{dataset}" if dataset else ""]
     build = partial(_build, _TRUNKS[trunk], grid)
-    return LaneNetworkSpec(
+    preprocess = BatchOfOne(
+        fit=Squash(height=INPUT_HEIGHT, width=INPUT_WIDTH), values=IMAGENET_VALUES
+    )
+    return LaneNetwork(
         name=name,
         build=build,
         weights=_random_weights(build, seed) if weights is None else LaneWeights(weights),
         is_random=weights is None,
-        example_inputs=(example_image(height=INPUT_HEIGHT, width=INPUT_WIDTH)[None],),
-        grid=grid,
+        example_inputs=(
+            IMAGENET_VALUES.apply(example_image(height=INPUT_HEIGHT, width=INPUT_WIDTH)[None]),
+        ),
+        input_height=INPUT_HEIGHT,
+        input_width=INPUT_WIDTH,
+        preprocess=preprocess,
+        decode=RowAnchorDecoder(
+            row_anchors=grid.row_anchors, columns=grid.columns, input_width=INPUT_WIDTH
+        ),
     )
 
 
@@ -205,11 +204,11 @@ class LaneWeights(Mapping[str, Tensor]):
         return f"<LaneWeights {self.path}, {len(self)} tensors>"
 
 
-def _build(build_trunk: Callable[..., models.ResNet], grid: LaneGrid) -> LaneNetwork:
-    return LaneNetwork(build_trunk, grid).eval()
+def _build(build_trunk: Callable[..., models.ResNet], grid: LaneGrid) -> nn.Module:
+    return RowAnchorNetwork(build_trunk, grid).eval()
 
 
-def _random_weights(build: Callable[[], LaneNetwork], seed: int) -> SeededWeights:
+def _random_weights(build: Callable[[], nn.Module], seed: int) -> SeededWeights:
     with torch.device("meta"):
         skeleton = build()
     # The branches of residual blocks add up: at full size values would grow from block to block.

@@ -8,7 +8,8 @@ from torch import nn
 
 from swapnet_core.assembly import Assembly, build_skeleton, check_names
 from swapnet_ros.perception.errors import UnknownNetworkError, WeightsError
-from swapnet_ros.perception.models.ufld import CULANE_GRID, TUSIMPLE_GRID, lane_network
+from swapnet_ros.perception.models.lane_catalogue import lane_network
+from swapnet_ros.perception.models.ufld import CULANE_GRID, TUSIMPLE_GRID
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,8 @@ def test_it_runs_on_random_weights(name, grid, shape):
         logits = network(*found.example_inputs)
 
     assert found.is_random
-    assert found.grid == grid
+    assert network.grid == grid
+    assert found.decode.row_anchors == grid.row_anchors
     assert logits.shape == shape
     assert 0.1 < logits.std() < 1000  # neither vanished nor exploded on the way
 
