@@ -64,9 +64,7 @@ def _core_table(cores: Mapping[str, SwapStatus]) -> Table:
     return table
 
 
-def _task_table(
-    tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelStatus]
-) -> Table:
+def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelStatus]) -> Table:
     table = Table("task", "state", "network", "rate", "latency p50/p99", "predicted")
     for title in ("stall", "resident", "read/frame", "dropped", "lost"):
         table.add_column(title, justify="right")

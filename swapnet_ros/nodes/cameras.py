@@ -87,8 +87,8 @@ class _Camera:
 class CameraHub(Node):
     """Subscribes to image topics for the tasks of a process.
 
-    `watch` and `unwatch` may be called by any thread; images come on the thread that spins the node.
-    Topics are taken as given: remapping is up to the nodes that know what a topic means to them.
+    `watch` and `unwatch` may be called by any thread; images come on the thread that spins the
+    node. Topics are taken as given: remapping is up to the nodes that know what a topic means.
     """
 
     def __init__(self, *, context: Context | None = None, namespace: str = "") -> None:

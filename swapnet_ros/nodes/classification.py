@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -16,7 +16,7 @@ from swapnet_ros.nodes.box_matching import BoxMatcher
 from swapnet_ros.nodes.cameras import CameraFrame
 from swapnet_ros.nodes.errors import ImageMessageError
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
-from swapnet_ros.nodes.frames import FrameCounts, FrameWorker
+from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameWorker
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_networks import open_classification_network
@@ -31,6 +31,7 @@ from swapnet_ros.perception.tasks.image_classification import (
     ClassificationResult,
     ClassifiedRegion,
     ImageClassification,
+    Region,
 )
 
 CLASSIFICATIONS = "~/classifications"
@@ -42,8 +43,8 @@ VISION_CLASSIFICATION, VISION_DETECTIONS = "~/vision/classification", "~/vision/
 class ClassificationNode(TaskNode):
     """Classifies images or regions in them; publishes `~/classifications`."""
 
-    RESULTS = {CLASSIFICATIONS: ClassificationArray}
-    VISION = {
+    RESULTS: ClassVar[Mapping[str, type]] = {CLASSIFICATIONS: ClassificationArray}
+    VISION: ClassVar[Mapping[str, str]] = {
         VISION_CLASSIFICATION: "Classification",
         VISION_DETECTIONS: "Detection2DArray",
     }
@@ -117,8 +118,102 @@ class ClassificationNode(TaskNode):
         """Find the classes of every region."""
         image = run.frame.camera.image()
         height, width = image.shape[:2]
-        regions = [self._classify(run, image, box) for box in _regions(run, width, height)]
-        return ClassificationResult(regions=tuple(regions), width=width, height=height)
+        classified = []
+        for region in wanted_regions(run.frame, run.values, width=width, height=height):
+            prepared = run.task.preprocess(image, region)
+            found = run.task.decode(
+                run.infer(prepared.inputs),
+                prepared,
+                score_threshold=run.values["score_threshold"],
+                max_classes=run.values["max_classes"],
+            )
+            classified.append(found)
+        return ClassificationResult(regions=tuple(classified), width=width, height=height)
+
+    def make_messages(
+        self, result: ClassificationResult, origin: ResultOrigin
+    ) -> Mapping[str, Any]:
+        """Fill a `ClassificationArray`."""
+        message = ClassificationArray(
+            header=origin.header,
+            network=origin.network,
+            width=result.width,
+            height=result.height,
+            regions=[_to_message(region) for region in result.regions],
+            timing=origin.timing,
+        )
+        return {CLASSIFICATIONS: message}
+
+    def make_vision_messages(
+        self, result: ClassificationResult, origin: ResultOrigin
+    ) -> Mapping[str, Any]:
+        """Fill a `vision_msgs/Classification`, and a `Detection2DArray` with the regions."""
+        return {
+            VISION_CLASSIFICATION: vision_messages.classification(result, origin.header),
+            VISION_DETECTIONS: vision_messages.classified_regions(result, origin.header),
+        }
+
+    def draw(self, image: RgbImage, result: ClassificationResult) -> RgbImage:
+        """Draw the regions and their best classes."""
+        return draw_classification(image, result)
+
+
+def wanted_regions(
+    frame: Frame, values: Values, *, width: int, height: int
+) -> Sequence[Region | None]:
+    """Say which parts of an image are to be classified; None stands for the whole image.
+
+    Args:
+        frame: the image, with its boxes where they are wanted.
+        values: the node's parameters.
+        width: of the image in pixels.
+        height: of the image in pixels.
+
+    Raises:
+        ImageMessageError: the boxes belong to an image of another size.
+    """
+    if values["regions"] == "image":
+        return (None,)
+    if values["regions"] == "region":
+        left, top, right, bottom = values["region"]
+        return (
+            Region(
+                x_min=left * width, y_min=top * height, x_max=right * width, y_max=bottom * height
+            ),
+        )
+    return _boxes_of(frame.detections, values, width=width, height=height)
+
+
+def _boxes_of(
+    found: DetectionArray, values: Values, *, width: int, height: int
+) -> Sequence[Region]:
+    """The best boxes of the labels that are wanted."""
+    if (found.width, found.height) != (width, height):
+        raise ImageMessageError(
+            f"the boxes belong to an image of {found.width}x{found.height} pixels, and this one "
+            f"has {width}x{height}; give the detector and this node the same camera"
+        )
+    labels = set(values["detection_labels"])
+    boxes = [
+        Region(x_min=each.x_min, y_min=each.y_min, x_max=each.x_max, y_max=each.y_max)
+        for each in sorted(found.detections, key=lambda each: -each.score)
+        if (not labels or each.label in labels) and each.x_min < each.x_max
+        if each.y_min < each.y_max
+    ]
+    return boxes[: values["max_regions"]]
+
+
+def _to_message(region: ClassifiedRegion) -> RegionMessage:
+    return RegionMessage(
+        x_min=float(region.x_min),
+        y_min=float(region.y_min),
+        x_max=float(region.x_max),
+        y_max=float(region.y_max),
+        classes=[
+            ScoredClass(class_id=each.class_id, label=each.label, score=each.score)
+            for each in region.classes
+        ],
+    )
 
 
 class NaturalSceneClassificationNode(ClassificationNode):

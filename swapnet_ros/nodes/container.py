@@ -1,12 +1,13 @@
 """One process for all nodes: one budget needs one ledger.
 
 [Note: one executor per node]
-Every node, and the hub of the cameras, has a thread of its own with a single-threaded executor. A transition may take seconds
-(configure traces a network and writes its block file; deactivate waits for the frame in hand), and
-must hold up nobody but its own node. It also keeps the wait sets small. rclpy's events executor
-would be cheaper, but in Kilted (9.1.2) it deadlocks as soon as another thread publishes to a topic
-that is subscribed to in the same process: the publisher holds the interpreter's lock and waits for
-the executor's event queue, the executor holds the queue and waits for the interpreter.
+Every node, and the hub of the cameras, has a thread of its own with a single-threaded executor. A
+transition may take seconds (configure traces a network and writes its block file; deactivate waits
+for the frame in hand), and must hold up nobody but its own node. It also keeps the wait sets small.
+rclpy's events executor would be cheaper, but in Kilted (9.1.2) it deadlocks as soon as another
+thread publishes to a topic that is subscribed to in the same process: the publisher holds the
+interpreter's lock and waits for the executor's event queue, the executor holds the queue and waits
+for the interpreter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 
 import rclpy
@@ -38,7 +40,7 @@ from swapnet_ros.nodes.detection import (
     WildAnimalRecognitionNode,
 )
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
-from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
+from swapnet_ros.nodes.hosted_nodes import CORE_NODE, HostedNode, parse_nodes
 from swapnet_ros.nodes.lane_detection import LaneDetectionNode
 from swapnet_ros.nodes.parameter_sources import (
     Assignment,
@@ -126,6 +128,7 @@ class PerceptionHost:
         """
         with ExitStack() as stack:
             assignments = read_assignments(arguments)
+            _check_core(assignments)
             self._context = _open_context(arguments, domain_id)
             stack.callback(self._context.try_shutdown)
             self.swapnet = SwapnetNode(context=self._context)
@@ -183,6 +186,13 @@ class PerceptionHost:
             stack.callback(task.finish)
             tasks.append(task)
         return tuple(tasks)
+
+
+def _check_core(assignments: Sequence[Assignment]) -> None:
+    """Check what is meant for the core's node: with file and key, before the node refuses it."""
+    name = f"/{CORE_NODE}"
+    own = [replace(each, nodes=name) for each in assignments if each.nodes.endswith(name)]
+    check_assignments(own, {name: SWAPNET})
 
 
 def _open_context(arguments: Sequence[str], domain_id: int | None) -> Context:

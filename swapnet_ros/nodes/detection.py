@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from swapnet_ros.msg import Detection as DetectionMessage
 from swapnet_ros.msg import DetectionArray
@@ -11,13 +11,13 @@ from swapnet_ros.nodes import vision_messages
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
+from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     FIRE_DETECTION,
     OBJECT_DETECTION,
     WILD_ANIMAL_RECOGNITION,
 )
-from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.perception.drawing import draw_detections
 from swapnet_ros.perception.models.catalogue import DetectionNetwork
 from swapnet_ros.perception.tasks.object_detection import (
@@ -32,9 +32,9 @@ DETECTIONS, VISION_DETECTIONS = "~/detections", "~/vision/detections"
 class DetectionNode(TaskNode):
     """Finds things in images; publishes `~/detections`."""
 
-    TASK: str
-    RESULTS = {DETECTIONS: DetectionArray}
-    VISION = {VISION_DETECTIONS: "Detection2DArray"}
+    TASK: ClassVar[str]
+    RESULTS: ClassVar[Mapping[str, type]] = {DETECTIONS: DetectionArray}
+    VISION: ClassVar[Mapping[str, str]] = {VISION_DETECTIONS: "Detection2DArray"}
 
     def open_network(self, values: Values) -> DetectionNetwork:
         """Find the network that the parameters name."""

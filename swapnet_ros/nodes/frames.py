@@ -178,7 +178,7 @@ class FrameWorker:
             pass
 
     def _process_next(self) -> bool:
-        """Wait for a frame and process it; a function of its own, so that no idle thread holds it."""
+        """Process a frame; a function of its own, so that no idle thread holds one."""
         frame = self._waiting.take(self._earliest_s)
         if frame is None:
             return False

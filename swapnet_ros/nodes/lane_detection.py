@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from swapnet_ros.msg import Lane as LaneMessage
 from swapnet_ros.msg import LaneArray, LanePoint
@@ -23,7 +23,7 @@ class LaneDetectionNode(TaskNode):
     """Finds lane lines; publishes `~/lanes`."""
 
     SPECS = LANE_DETECTION
-    RESULTS = {LANES: LaneArray}
+    RESULTS: ClassVar[Mapping[str, type]] = {LANES: LaneArray}
 
     def open_network(self, values: Values) -> Any:
         """Find the network that the parameters name."""
@@ -62,5 +62,6 @@ class LaneDetectionNode(TaskNode):
 
 
 def _to_message(lane: Lane) -> LaneMessage:
+    # rosidl ends the process over a NumPy number where a message has a Python one
     points = [LanePoint(x=x, y=y) for x, y in lane.points.tolist()]
-    return LaneMessage(points=points, score=lane.score, is_ego=lane.is_ego)
+    return LaneMessage(points=points, score=float(lane.score), is_ego=bool(lane.is_ego))

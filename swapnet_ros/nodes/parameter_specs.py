@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Value = bool | int | float | str | list[str] | list[float]
+Value = bool | int | float | str | list[str] | list[int] | list[float]
 
 _TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
@@ -29,6 +29,7 @@ class ParameterSpec:
         is_live: may be changed while the node runs.
         minimum: smallest value of a number; given together with `maximum`.
         maximum: largest value of a number.
+        item_type: of an array's items; `float` and `int` for numbers.
         choices: the words that a string may be; empty: any.
         check: raises `ValueError` with the reason for a value that cannot be used.
     """
@@ -39,6 +40,7 @@ class ParameterSpec:
     is_live: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    item_type: type = str
     choices: tuple[str, ...] = ()
     check: Callable[[Value], None] = _accept_all
 
@@ -48,12 +50,6 @@ class ParameterSpec:
         if isinstance(self.default, list):
             return f"{_TYPE_NAMES[self.item_type]} array"
         return _TYPE_NAMES[type(self.default)]
-
-    @property
-    def item_type(self) -> type:
-        """Type of an array's items; an empty default is an array of strings."""
-        has_items = isinstance(self.default, list) and self.default
-        return type(self.default[0]) if has_items else str
 
     @property
     def limits(self) -> str:

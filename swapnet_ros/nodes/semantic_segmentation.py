@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
 
 from swapnet_ros.msg import SegmentationInfo
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
-from swapnet_ros.nodes.images import RgbImage, encode_image
+from swapnet_ros.nodes.images import RgbImage, encode_class_map
 from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_networks import open_segmentation_network
 from swapnet_ros.nodes.task_node import TaskNode
@@ -27,7 +27,7 @@ class SemanticSegmentationNode(TaskNode):
     """Tells the class of every pixel; publishes `~/class_map` and `~/segmentation_info`."""
 
     SPECS = SEMANTIC_SEGMENTATION
-    RESULTS = {CLASS_MAP: Image, INFO: SegmentationInfo}
+    RESULTS: ClassVar[Mapping[str, type]] = {CLASS_MAP: Image, INFO: SegmentationInfo}
 
     def open_network(self, values: Values) -> Any:
         """Find the network that the parameters name."""
@@ -53,7 +53,7 @@ class SemanticSegmentationNode(TaskNode):
             shares=[float(share) for share in result.shares],
             timing=origin.timing,
         )
-        return {CLASS_MAP: encode_image(result.class_map, origin.header), INFO: info}
+        return {CLASS_MAP: encode_class_map(result.class_map, origin.header), INFO: info}
 
     def draw(self, image: RgbImage, result: SegmentationResult) -> RgbImage:
         """Tint every pixel with its class's colour."""

@@ -175,7 +175,9 @@ class TaskNode(GuardedLifecycleNode):
                 rate_hz=values["max_rate_hz"] or None,
             )
             undo.callback(model.close)
-            publishers = ResultPublishers(self, self.RESULTS, self.VISION, labels=network.labels)
+            publishers = ResultPublishers(
+                self, self.RESULTS, self.VISION, labels=getattr(network, "labels", ())
+            )
             undo.pop_all()
         self._loaded = Loaded(
             network=network.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from swapnet_ros.nodes.parameter_specs import ParameterSpec, Value
@@ -27,6 +28,22 @@ def _check_region(value: Value) -> None:
         raise ValueError(
             f"{value} is no part of an image; 0 <= left < right <= 1 and 0 <= top < bottom <= 1"
         )
+
+
+def _check_input_size(value: Value) -> None:
+    if len(value) > 2 or not all(1 <= side <= 4096 for side in value):
+        raise ValueError(f"{value} is not [side] or [height, width] in 1 to 4096 pixels")
+
+
+def _check_channels(value: Value) -> None:
+    if len(value) not in (0, 3) or not all(math.isfinite(number) for number in value):
+        raise ValueError(f"three finite numbers are needed, one per channel, not {value}")
+
+
+def _check_deviations(value: Value) -> None:
+    _check_channels(value)
+    if 0 in value:
+        raise ValueError(f"nothing can be divided by 0, as {value} would")
 
 
 def _network(default: str, description: str) -> ParameterSpec:
@@ -99,10 +116,61 @@ _IMAGE_TASK = (
 
 _INPUT_SIZE = ParameterSpec(
     name="input_size",
-    default=0,
-    minimum=0,
-    maximum=4096,
-    description="Side of the network's square input in pixels; 0: the network's own.",
+    default=[],
+    item_type=int,
+    check=_check_input_size,
+    description="Of the network's input in pixels: `[side]` or `[height, width]`; empty: the "
+    "network's own.",
+)
+
+# How images are prepared; left as it is, a network's own preprocessing holds.
+_PREPROCESSING = (
+    _INPUT_SIZE,
+    ParameterSpec(
+        name="input_fit",
+        default="own",
+        choices=("own", "squash", "letterbox", "crop"),
+        description="How an image gets the network's size: stretched; with its proportions kept, "
+        "between grey borders; or with its proportions kept, the centre cut out.",
+    ),
+    ParameterSpec(
+        name="input_crop_share",
+        default=0.0,
+        minimum=0.0,
+        maximum=1.0,
+        description="With `input_fit: crop`: part of the shorter side that stays; 0: the network's "
+        "own.",
+    ),
+    ParameterSpec(
+        name="input_channels",
+        default="own",
+        choices=("own", "rgb", "bgr"),
+        description="Order of the colours that the network takes.",
+    ),
+    ParameterSpec(
+        name="input_scale",
+        default=0.0,
+        minimum=0.0,
+        maximum=1000.0,
+        description="What pixels of 0 to 255 are multiplied with before mean and deviation; 0: the "
+        "network's own, mostly 1/255.",
+    ),
+    ParameterSpec(
+        name="input_mean",
+        default=[],
+        item_type=float,
+        check=_check_channels,
+        description="Taken off the scaled values: one number per channel, in the network's order; "
+        "empty: the network's own.",
+    ),
+    ParameterSpec(
+        name="input_std",
+        default=[],
+        item_type=float,
+        check=_check_deviations,
+        description="What they are divided by then: one number per channel; empty: the network's "
+        "own.",
+    ),
 )
 
 _LABELS = ParameterSpec(
@@ -147,7 +215,7 @@ def _classification(network: str, *, regions: str) -> tuple[ParameterSpec, ...]:
             "Name of one of torchvision's classification networks, or `package.module:factory`.",
         ),
         *_IMAGE_TASK,
-        _INPUT_SIZE,
+        *_PREPROCESSING,
         _LABELS,
         ParameterSpec(
             name="regions",
@@ -159,6 +227,7 @@ def _classification(network: str, *, regions: str) -> tuple[ParameterSpec, ...]:
         ParameterSpec(
             name="region",
             default=[0.0, 0.0, 1.0, 1.0],
+            item_type=float,
             is_live=True,
             check=_check_region,
             description="With `regions: region`: left, top, right, bottom as parts of the image's "
@@ -233,12 +302,12 @@ _FINDER = (
     "networks (its heat map tells where), or `package.module:factory`."
 )
 
-FIRE_DETECTION = (_network("yolov3", _FINDER), *_IMAGE_TASK, _INPUT_SIZE, _LABELS, *_BOXES)
+FIRE_DETECTION = (_network("vgg19", _FINDER), *_IMAGE_TASK, *_PREPROCESSING, _LABELS, *_BOXES)
 
 WILD_ANIMAL_RECOGNITION = (
-    _network("resnet152", _FINDER),
+    _network("vgg16", _FINDER),
     *_IMAGE_TASK,
-    _INPUT_SIZE,
+    *_PREPROCESSING,
     _LABELS,
     *_BOXES,
 )
@@ -282,7 +351,7 @@ SEMANTIC_SEGMENTATION = (
         "Name of one of torchvision's segmentation networks, or `package.module:factory`.",
     ),
     *_IMAGE_TASK,
-    _INPUT_SIZE,
+    *_PREPROCESSING,
     _LABELS,
 )
 

@@ -90,7 +90,7 @@ def test_four_nodes_share_subscription_and_decoding(
         robot.node.create_subscription(
             DetectionArray, f"/{name}/detections", results[name].append, 50
         )
-    parameters = {name: detector_parameters for name in names}
+    parameters = dict.fromkeys(names, detector_parameters)
     start_host(swapnet={"nodes": [f"{name}=object_detection" for name in names]}, **parameters)
     for name in names:
         robot.wait_for_state("active", name)
@@ -101,9 +101,7 @@ def test_four_nodes_share_subscription_and_decoding(
         shown.header.stamp.sec = stamp
 
         def are_done(stamp: int = stamp) -> bool:
-            return all(
-                found and found[-1].header.stamp.sec == stamp for found in results.values()
-            )
+            return all(found and found[-1].header.stamp.sec == stamp for found in results.values())
 
         while not are_done():
             camera.publish(shown)
@@ -153,7 +151,9 @@ def test_several_cameras_share_one_network_in_turn(robot, start_host, street_mes
 
 
 @pytest.mark.ros
-def test_a_silent_camera_of_several_is_named(robot, start_host, street_message, monkeypatch, wait_until):
+def test_a_silent_camera_of_several_is_named(
+    robot, start_host, street_message, monkeypatch, wait_until
+):
     monkeypatch.setattr("swapnet_ros.nodes.diagnostics.SILENCE_WARNING_S", 1.0)
     start_host(object_detection={"cameras": ["north", "south"]})
     robot.wait_for_state("active")

@@ -144,9 +144,7 @@ def test_the_debug_image_is_drawn_only_while_someone_listens(
     assert (picture != street).any()
     robot.node.destroy_subscription(listener)
     drawn = []
-    monkeypatch.setattr(
-        "swapnet_ros.nodes.detection.draw_detections", lambda *_: drawn.append(1)
-    )
+    monkeypatch.setattr("swapnet_ros.nodes.detection.draw_detections", lambda *_: drawn.append(1))
     time.sleep(0.5)
     robot.show(street_message)
     assert not drawn
@@ -195,7 +193,9 @@ def test_an_error_in_the_network_is_reported_and_the_next_frame_goes_on(
 def test_a_camera_that_is_silent_is_named(robot, active, monkeypatch, wait_until):
     monkeypatch.setattr("swapnet_ros.nodes.diagnostics.SILENCE_WARNING_S", 0.5)
     status = wait_until(
-        lambda: next((s for s in robot.diagnostics if "no message on /image for" in s.message), None),
+        lambda: next(
+            (s for s in robot.diagnostics if "no message on /image for" in s.message), None
+        ),
         "a warning",
     )
     assert status.level == DiagnosticStatus.WARN
