@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swapnet_ros.perception.drawing import class_colour, draw_detections
+from swapnet_ros.perception.drawing import class_colour, draw_detections, draw_lanes
 from swapnet_ros.perception.errors import ImageError
+from swapnet_ros.perception.tasks.lane_detection import Lane, LaneResult
 from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
 
 
@@ -61,3 +62,70 @@ def test_an_image_of_another_size_is_refused():
 
 def test_colours_differ():
     assert len({class_colour(number) for number in range(80)}) == 80
+
+
+def _lane(*points: tuple[float, float], is_ego: bool = True) -> Lane:
+    return Lane(points=np.array(points, np.float32), score=0.9, is_ego=is_ego)
+
+
+def _lanes(*lanes: Lane, area: np.ndarray | None = None) -> LaneResult:
+    return LaneResult(lanes=lanes, width=200, height=100, area=area)
+
+
+def test_lanes_are_drawn_through_their_points_with_the_lane_between_them():
+    image = np.zeros((100, 200, 3), np.uint8)
+    left, right = _lane((40, 90), (80, 20)), _lane((160, 90), (120, 20))
+
+    drawn = draw_lanes(image, _lanes(left, right))
+
+    assert not image.any()
+    assert (drawn.shape, drawn.dtype) == (image.shape, image.dtype)
+    assert tuple(drawn[90, 40]) == tuple(drawn[55, 60]) == class_colour(0)
+    assert tuple(drawn[90, 160]) == tuple(drawn[55, 140]) == class_colour(1)
+    red, green, blue = drawn[55, 100].tolist()
+    assert green > max(red, blue)
+    assert not drawn[:, :30].any()
+    assert not drawn[:15].any()
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        (_lane((40, 90), (80, 20)),),
+        (_lane((40, 90), (80, 20)), _lane((160, 90), (120, 20), is_ego=False)),
+    ],
+)
+def test_between_other_lines_nothing_is_tinted(lanes):
+    drawn = draw_lanes(np.zeros((100, 200, 3), np.uint8), _lanes(*lanes))
+
+    assert not drawn[30:80, 90:110].any()
+
+
+def test_an_area_is_tinted_as_it_is():
+    image = np.full((100, 200, 3), 100, np.uint8)
+    area = np.zeros((100, 200), bool)
+    area[50:60, 70:90] = True
+
+    drawn = draw_lanes(image, _lanes(area=area))
+
+    np.testing.assert_array_equal((drawn != image).any(axis=2), area)
+
+
+def test_lanes_at_the_border():
+    drawn = draw_lanes(
+        np.zeros((100, 200, 3), np.uint8),
+        _lanes(_lane((0, 100), (0, 0)), _lane((200, 100), (200, 0))),
+    )
+
+    assert drawn.any()
+
+
+def test_no_lanes_is_the_image():
+    image = np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8)
+
+    np.testing.assert_array_equal(draw_lanes(image[:, ::-1], _lanes()), image[:, ::-1])
+
+
+def test_lanes_of_an_image_of_another_size_are_refused():
+    with pytest.raises(ImageError, match=r"200x100 pixels, but this one has 100x200"):
+        draw_lanes(np.zeros((200, 100, 3), np.uint8), _lanes())

@@ -243,3 +243,11 @@ def test_marked_lanes_of_real_roads_come_back(data_dir):
     score = mean_score(scores)
     assert score.accuracy > 0.99
     assert (score.false_positive_rate, score.false_negative_rate) == (0.0, 0.0)
+
+
+def test_a_mask_of_blots_is_cut_short():
+    blots = torch.rand(1, 1, 32, 64, generator=torch.Generator().manual_seed(1))
+
+    found = _LINES(torch.nn.functional.interpolate(blots, size=(256, 512)), 0.7).lanes
+
+    assert len(found) <= 64
