@@ -9,6 +9,9 @@
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
         |-- NetworkDeclarationError  a user's network does not say what goes in and comes out
+        |-- OwnNetworkError          a user's own network cannot be found or read
+        |-- PreprocessingError       declared preprocessing is not possible
+        |-- NoClassMapError          a classifier's decision cannot be told by place
         |-- WeightsError             a weights file does not belong to the network
         |-- NetworkOutputError       a network returned something else than its task decodes
         |-- LabelsError              a labels file cannot be read or has the wrong number of lines
@@ -60,6 +63,18 @@ class NetworkDefinitionError(PerceptionError, ValueError):
 
 class NetworkDeclarationError(PerceptionError, ValueError):
     """A user's network does not say what goes into it and comes out of it, or says it wrongly."""
+
+
+class OwnNetworkError(PerceptionError, ValueError):
+    """A user's own network cannot be imported, read or built."""
+
+
+class PreprocessingError(PerceptionError, ValueError):
+    """The way that images should be prepared for a network is not possible."""
+
+
+class NoClassMapError(PerceptionError, ValueError):
+    """A classifier's decision cannot be told by place in the image."""
 
 
 class WeightsError(PerceptionError, ValueError):

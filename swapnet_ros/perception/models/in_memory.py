@@ -13,20 +13,23 @@ from swapnet_ros.perception.errors import WeightsError
 
 
 def build_with_weights(
-    name: str, build: Callable[[], nn.Module], weights: Path | Mapping[str, Tensor]
+    name: str, build: Callable[[], nn.Module], weights: Path | Mapping[str, Tensor] | None
 ) -> nn.Module:
     """Build a network and fill it with its weights.
 
     Args:
         name: of the network, for messages.
         build: makes the network in eval mode, with initial weights.
-        weights: path of a checkpoint, or a mapping from state-dict names to tensors.
+        weights: path of a checkpoint, a mapping from state-dict names to tensors, or None where
+            `build` brings them along.
 
     Raises:
         WeightsError: the weights belong to another network, or a Darknet file has changed.
         WeightsMismatchError: a checkpoint is damaged or holds no state dict.
     """
     network = build()
+    if weights is None:
+        return network
     opened = open_weights(weights)
     state = network.state_dict()
     different = sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +64,14 @@ class ObjectDetection:
 
     Args:
         network: the network that runs between `preprocess` and `decode`.
+        class_ids: the classes that are looked for; None for all.
     """
 
-    def __init__(self, network: DetectionNetwork) -> None:
+    def __init__(
+        self, network: DetectionNetwork, *, class_ids: Collection[int] | None = None
+    ) -> None:
         self.network = network
+        self._class_ids = None if class_ids is None else torch.tensor(sorted(class_ids))
 
     def preprocess(self, image: NDArray[np.uint8]) -> PreparedImage:
         """Turn an image into the network's inputs.
@@ -106,14 +111,24 @@ class ObjectDetection:
         Raises:
             ThresholdError: a threshold is outside of 0..1, or `max_detections` below 1.
         """
-        _check_thresholds(score_threshold, iou_threshold, max_detections)
-        candidates = _best(self.network.decode(outputs, score_threshold))
+        check_box_thresholds(score_threshold, iou_threshold, max_detections)
+        candidates = _best(self._wanted(self.network.decode(outputs, score_threshold)))
         kept = batched_nms(candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold)
         geometry = prepared.geometry
         return DetectionResult(
             detections=self._typed(candidates, kept, geometry)[:max_detections],
             width=geometry.source_width,
             height=geometry.source_height,
+        )
+
+    def _wanted(self, candidates: Candidates) -> Candidates:
+        if self._class_ids is None:
+            return candidates
+        chosen = torch.isin(candidates.class_ids, self._class_ids)
+        return Candidates(
+            boxes=candidates.boxes[chosen],
+            scores=candidates.scores[chosen],
+            class_ids=candidates.class_ids[chosen],
         )
 
     def _typed(
@@ -153,7 +168,12 @@ def _best(candidates: Candidates) -> Candidates:
     )
 
 
-def _check_thresholds(score_threshold: float, iou_threshold: float, max_detections: int) -> None:
+def check_box_thresholds(score_threshold: float, iou_threshold: float, max_detections: int) -> None:
+    """Make sure that thresholds of boxes are possible.
+
+    Raises:
+        ThresholdError: one is outside of 0..1, or `max_detections` below 1.
+    """
     for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
         if not 0 <= value <= 1:
             raise ThresholdError(f"{name} must lie in 0..1, but is {value}")

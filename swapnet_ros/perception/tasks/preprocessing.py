@@ -179,6 +179,54 @@ IMAGENET_VALUES = PixelValues(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CentreCrop:
+    """Cuts the network's input out of an image's centre, with its proportions kept.
+
+    As torchvision prepares images for its classifiers: shrunk with averaging, then cropped.
+
+    Attributes:
+        height: pixels of the network's input.
+        width: pixels of the network's input.
+        share: part of the side that fits more tightly which stays, above 0 up to 1.
+    """
+
+    height: int
+    width: int
+    share: float = 1.0
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
+        """Resize, crop and scale an image.
+
+        Args:
+            image: uint8 [H, W, 3], RGB, with any strides; it is not changed.
+
+        Returns:
+            float32 [1, 3, height, width] in 0..1, and the geometry.
+
+        Raises:
+            ImageError: the image has another type or shape, or no pixels.
+        """
+        check_rgb_image(image)
+        height, width = image.shape[:2]
+        scale = max(self.width / width, self.height / height) / self.share
+        outer_width = max(self.width, round(width * scale))
+        outer_height = max(self.height, round(height * scale))
+        left, top = (outer_width - self.width) // 2, (outer_height - self.height) // 2
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        outer = _resized(image, width=outer_width, height=outer_height, method=method)
+        planes = torch.empty(1, 3, self.height, self.width)
+        _scale_into(planes[0], outer[top : top + self.height, left : left + self.width])
+        return planes, ImageGeometry(
+            source_width=width,
+            source_height=height,
+            scale_x=outer_width / width,
+            scale_y=outer_height / height,
+            offset_x=-float(left),
+            offset_y=-float(top),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOfOne:
     """Gives a network its image as a batch: float32 [1, 3, height, width].
 
@@ -235,11 +283,13 @@ def check_rgb_image(image: object) -> None:
         raise ImageError(f"an image must have pixels, but is {found}; drop empty frames")
 
 
-def _resized(image: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
+def _resized(
+    image: NDArray[np.uint8], *, width: int, height: int, method: int = cv2.INTER_LINEAR
+) -> NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
         # torch takes neither negative strides nor the read-only buffer of a message
         return np.require(image, requirements=("C", "W"))
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(image, (width, height), interpolation=method)
     return np.asarray(resized, dtype=np.uint8)
 
 
