@@ -19,7 +19,7 @@ from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameWorker
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import open_classification_network
+from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     NATURAL_SCENE_CLASSIFICATION,
@@ -43,6 +43,7 @@ VISION_CLASSIFICATION, VISION_DETECTIONS = "~/vision/classification", "~/vision/
 class ClassificationNode(TaskNode):
     """Classifies images or regions in them; publishes `~/classifications`."""
 
+    TASK: ClassVar[str]
     RESULTS: ClassVar[Mapping[str, type]] = {CLASSIFICATIONS: ClassificationArray}
     VISION: ClassVar[Mapping[str, str]] = {
         VISION_CLASSIFICATION: "Classification",
@@ -56,7 +57,7 @@ class ClassificationNode(TaskNode):
 
     def open_network(self, values: Values) -> Any:
         """Find the network that the parameters name."""
-        return open_classification_network(values)
+        return TASK_NETWORKS[self.TASK](values)
 
     def make_task(self, network: Any, values: Values) -> ImageClassification:
         """Make the classification task for a network."""
@@ -219,16 +220,16 @@ def _to_message(region: ClassifiedRegion) -> RegionMessage:
 class NaturalSceneClassificationNode(ClassificationNode):
     """Tells what kind of scene the camera sees."""
 
-    SPECS = NATURAL_SCENE_CLASSIFICATION
+    TASK, SPECS = "natural_scene_classification", NATURAL_SCENE_CLASSIFICATION
 
 
 class TrafficLightClassificationNode(ClassificationNode):
     """Tells the state of traffic lights."""
 
-    SPECS = TRAFFIC_LIGHT_CLASSIFICATION
+    TASK, SPECS = "traffic_light_classification", TRAFFIC_LIGHT_CLASSIFICATION
 
 
 class TrafficSignClassificationNode(ClassificationNode):
     """Tells which traffic sign is seen."""
 
-    SPECS = TRAFFIC_SIGN_CLASSIFICATION
+    TASK, SPECS = "traffic_sign_classification", TRAFFIC_SIGN_CLASSIFICATION

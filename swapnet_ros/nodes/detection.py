@@ -20,12 +20,19 @@ from swapnet_ros.nodes.task_parameters import (
 )
 from swapnet_ros.perception.drawing import draw_detections
 from swapnet_ros.perception.models.catalogue import DetectionNetwork
+from swapnet_ros.perception.models.classification import HeatMapNetwork
+from swapnet_ros.perception.tasks.finding import (
+    Finder,
+    fire_detection,
+    wild_animal_recognition,
+)
 from swapnet_ros.perception.tasks.object_detection import (
     Detection,
     DetectionResult,
     ObjectDetection,
 )
 
+FinderNetwork = DetectionNetwork | HeatMapNetwork
 DETECTIONS, VISION_DETECTIONS = "~/detections", "~/vision/detections"
 
 
@@ -85,15 +92,23 @@ class ObjectDetectionNode(DetectionNode):
 
 
 class FireDetectionNode(DetectionNode):
-    """Finds fire, with a detector, or with a classifier whose heat map tells where."""
+    """Finds fire and smoke, with a detector, or with a classifier that tells where."""
 
     TASK, SPECS = "fire_detection", FIRE_DETECTION
 
+    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
+        """Make the task for a network of either kind."""
+        return fire_detection(network)
+
 
 class WildAnimalRecognitionNode(DetectionNode):
-    """Recognises wild animals, with a detector, or with a classifier whose heat map tells where."""
+    """Recognises animals, with a detector, or with a classifier that tells where."""
 
     TASK, SPECS = "wild_animal_recognition", WILD_ANIMAL_RECOGNITION
+
+    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
+        """Make the task for a network of either kind."""
+        return wild_animal_recognition(network)
 
 
 def _to_message(detection: Detection) -> DetectionMessage:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from swapnet_ros.perception.models.catalogue import DetectionNetwork, detection_network
 from swapnet_ros.perception.models.classification import (
     ClassificationNetwork,
+    HeatMapNetwork,
     classification_network,
 )
+from swapnet_ros.perception.models.finder import finder_network
 from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.lane_catalogue import lane_network
 from swapnet_ros.perception.models.lanes import LaneNetwork
 from swapnet_ros.perception.models.segmentation import (
     SegmentationNetwork,
     segmentation_network,
+)
+from swapnet_ros.perception.models.task_classes import (
+    FIRE,
+    NATURAL_SCENES,
+    ROAD_SCENE,
+    TRAFFIC_LIGHTS,
+    TRAFFIC_SIGNS,
 )
 
 OWN = "own"
@@ -47,8 +57,14 @@ def open_lane_network(values: Mapping[str, Any]) -> LaneNetwork:
     return lane_network(values["network"], weights=_path(values["weights"]))
 
 
-def open_segmentation_network(values: Mapping[str, Any]) -> SegmentationNetwork:
+def open_segmentation_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> SegmentationNetwork:
     """Find a segmentation network by the parameters of a `semantic_segmentation` node.
+
+    Args:
+        values: the parameters.
+        default_labels: class names where nothing else tells them; None for Pascal VOC's.
 
     Raises:
         SwapNetError: there is no such network, or its files cannot be used.
@@ -57,12 +73,19 @@ def open_segmentation_network(values: Mapping[str, Any]) -> SegmentationNetwork:
         os.path.expanduser(values["network"]),
         weights=_path(values["weights"]),
         labels=_path(values["labels"]),
+        default_labels=default_labels,
         changes=_changes(values),
     )
 
 
-def open_classification_network(values: Mapping[str, Any]) -> ClassificationNetwork:
+def open_classification_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> ClassificationNetwork:
     """Find a classification network by the parameters of a classification node.
+
+    Args:
+        values: the parameters.
+        default_labels: class names where nothing else tells them; None for ImageNet's.
 
     Raises:
         SwapNetError: there is no such network, or its files cannot be used.
@@ -71,19 +94,48 @@ def open_classification_network(values: Mapping[str, Any]) -> ClassificationNetw
         os.path.expanduser(values["network"]),
         weights=_path(values["weights"]),
         labels=_path(values["labels"]),
+        default_labels=default_labels,
         changes=_changes(values),
     )
 
 
-TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], DetectionNetwork]] = {
+def open_finder_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> DetectionNetwork | HeatMapNetwork:
+    """Find a network that tells where something is: a detector, or a classifier with a heat map.
+
+    Args:
+        values: the parameters of a `fire_detection` or `wild_animal_recognition` node.
+        default_labels: class names of classifiers and users' networks where nothing else tells
+            them.
+
+    Raises:
+        SwapNetError: there is no such network, or its files cannot be used.
+    """
+    return finder_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        labels=_path(values["labels"]),
+        default_labels=default_labels,
+        changes=_changes(values),
+    )
+
+
+TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "object_detection": open_detection_network,
     "lane_detection": open_lane_network,
-    "semantic_segmentation": open_segmentation_network,
-    "traffic_sign_classification": open_classification_network,
-    "traffic_light_classification": open_classification_network,
-    "natural_scene_classification": open_classification_network,
-    "fire_detection": open_detection_network,
-    "wild_animal_recognition": open_detection_network,
+    "semantic_segmentation": partial(open_segmentation_network, default_labels=ROAD_SCENE),
+    "traffic_sign_classification": partial(
+        open_classification_network, default_labels=TRAFFIC_SIGNS
+    ),
+    "traffic_light_classification": partial(
+        open_classification_network, default_labels=TRAFFIC_LIGHTS
+    ),
+    "natural_scene_classification": partial(
+        open_classification_network, default_labels=NATURAL_SCENES
+    ),
+    "fire_detection": partial(open_finder_network, default_labels=FIRE),
+    "wild_animal_recognition": open_finder_network,
 }
 """For every task: from a node's parameters to its network, with `name`, `build`,
 `example_inputs` and `weights` as `SwapRuntime.load` takes them."""

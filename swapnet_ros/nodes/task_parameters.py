@@ -302,6 +302,7 @@ _FINDER = (
     "networks (its heat map tells where), or `package.module:factory`."
 )
 
+
 FIRE_DETECTION = (_network("vgg19", _FINDER), *_IMAGE_TASK, *_PREPROCESSING, _LABELS, *_BOXES)
 
 WILD_ANIMAL_RECOGNITION = (

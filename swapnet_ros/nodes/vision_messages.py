@@ -63,7 +63,8 @@ def label_info(labels: Sequence[str]) -> Any:
 def _detection(
     box: tuple[float, float, float, float], scores: Sequence[tuple[str, float]], header: Header
 ) -> Any:
-    x_min, y_min, x_max, y_max = box
+    # rosidl ends the process over an integer where a message has a float
+    x_min, y_min, x_max, y_max = map(float, box)
     detection = vision_msgs.Detection2D(header=header)
     detection.bbox.center.position.x = (x_min + x_max) / 2
     detection.bbox.center.position.y = (y_min + y_max) / 2
@@ -81,4 +82,4 @@ def _scores(region: ClassifiedRegion) -> list[tuple[str, float]]:
 
 
 def _hypothesis(label: str, score: float) -> Any:
-    return vision_msgs.ObjectHypothesis(class_id=label, score=score)
+    return vision_msgs.ObjectHypothesis(class_id=label, score=float(score))

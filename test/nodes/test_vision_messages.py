@@ -106,9 +106,7 @@ def test_a_detector_publishes_both_kinds(robot, start_host, vision, street_messa
 
 
 @pytest.mark.ros
-def test_a_classifier_publishes_both_kinds(
-    robot, start_host, vision, monkeypatch, wait_until
-):
+def test_a_classifier_publishes_both_kinds(robot, start_host, vision, monkeypatch, wait_until):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     task = "natural_scene_classification"
     start_host(swapnet={"nodes": [task]}, **{task: {"network": "small_networks:Brightness"}})
