@@ -8,7 +8,6 @@
         |-- UnknownNetworkError      no network goes by that name
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
-        |-- NetworkDeclarationError  a user's network does not say what goes in and comes out
         |-- OwnNetworkError          a user's own network cannot be found or read
         |-- PreprocessingError       declared preprocessing is not possible
         |-- NoClassMapError          a classifier's decision cannot be told by place
@@ -59,10 +58,6 @@ class NetworkDefinitionError(PerceptionError, ValueError):
         self.path = path
         self.line = line
         self.section = section
-
-
-class NetworkDeclarationError(PerceptionError, ValueError):
-    """A user's network does not say what goes into it and comes out of it, or says it wrongly."""
 
 
 class OwnNetworkError(PerceptionError, ValueError):

@@ -22,7 +22,10 @@ from swapnet_ros.perception.models.darknet.network import DarknetNetwork
 from swapnet_ros.perception.models.darknet.random_weights import seeded_darknet_weights
 from swapnet_ros.perception.models.darknet.weights import DarknetWeights
 from swapnet_ros.perception.models.detection import DetectionNetwork, example_image
+from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.labels import default_labels, read_labels
+from swapnet_ros.perception.models.own_detection import own_detection_network
+from swapnet_ros.perception.models.own_network import is_own_network
 from swapnet_ros.perception.models.torchvision_detection import (
     torchvision_names,
     torchvision_network,
@@ -52,8 +55,9 @@ def detection_network(
 
     Args:
         network: `yolov3`, `yolov3-tiny`, `yolov4`; the path of a Darknet `.cfg` file; the name of a
-            `.cfg` file without the ending, where that file lies beside `weights`; or a name of
-            `torchvision.models.detection`.
+            `.cfg` file without the ending, where that file lies beside `weights`; a name of
+            `torchvision.models.detection`; or a user's own, `package.module:factory` or the path of
+            a `.pt2` file, as `own_detection_network` takes it.
         weights: for Darknet networks a `.weights` file, for all a `.safetensors`,
             `.pth`, `.pt` or `.th` file with the network's state dict; None for random weights.
         labels: class names, one per line, without a background; None for the network's own.
@@ -65,6 +69,7 @@ def detection_network(
 
     Raises:
         UnknownNetworkError: there is no such network.
+        OwnNetworkError: a user's own network cannot be found or read.
         NetworkDefinitionError: the cfg file cannot be read, cannot be built, or detects nothing.
         InputSizeError: the network cannot take images of that size.
         WeightsError: the weights file cannot be read or belongs to another network.
@@ -72,6 +77,9 @@ def detection_network(
     """
     name = str(network)
     size = _height_and_width(input_size)
+    if is_own_network(name):
+        changes = InputChanges(size=size)
+        return own_detection_network(name, weights=weights, labels=labels, changes=changes)
     path = _definition_path(name, weights)
     if path is not None:
         definition = read_definition(path, input_size=size)
@@ -109,7 +117,8 @@ def _unknown(network: str) -> UnknownNetworkError:
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UnknownNetworkError(
         f"there is no detection network '{network}'.{hint} Known are {', '.join(names)}, the path "
-        "of a Darknet .cfg file, or the name of a .cfg file that lies beside the weights file."
+        "of a Darknet .cfg file, the name of a .cfg file that lies beside the weights file, and a "
+        "network of your own as package.module:factory or the path of a .pt2 file."
     )
 
 

@@ -47,8 +47,9 @@ class DetectionNetwork:
         name: as it was asked for; for a cfg file, its name without the ending.
         build: makes the network in eval mode, with initial weights; works under
             `torch.device("meta")` too, as long as only shapes matter.
-        weights: what belongs into it: path of a checkpoint that the core reads, or a mapping from
-            state-dict names to tensors that reads or draws one at a time.
+        weights: what belongs into it: path of a checkpoint that the core reads, a mapping from
+            state-dict names to tensors that reads or draws one at a time, or None where `build`
+            brings them along.
         is_random: the weights are random ones; the boxes mean nothing.
         example_inputs: positional arguments of the real size.
         labels: class names by class id.
@@ -58,7 +59,7 @@ class DetectionNetwork:
 
     name: str
     build: Callable[[], nn.Module]
-    weights: Path | Mapping[str, Tensor]
+    weights: Path | Mapping[str, Tensor] | None
     is_random: bool
     example_inputs: tuple[Any, ...]
     labels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Lane networks by name or by a user's factory."""
+"""Lane networks by name, and users' own."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from swapnet_ros.perception.errors import (
-    InputSizeError,
-    NetworkDeclarationError,
-    UnknownNetworkError,
-)
-from swapnet_ros.perception.models.checkpoints import check_checkpoint
+from swapnet_ros.perception.errors import OwnNetworkError, UnknownNetworkError
+from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.lane_masks import AreaMaskDecoder, LineMaskDecoder
 from swapnet_ros.perception.models.lanes import LaneNetwork
-from swapnet_ros.perception.models.seeded import SeededWeights
-from swapnet_ros.perception.models.ufld import (
-    INPUT_HEIGHT,
-    INPUT_WIDTH,
-    ufld_names,
-    ufld_network,
-)
-from swapnet_ros.perception.models.user_network import is_user_network, user_network
+from swapnet_ros.perception.models.network import example_input
+from swapnet_ros.perception.models.own_network import OwnNetwork, is_own_network, own_network
+from swapnet_ros.perception.models.ufld import ufld_names, ufld_network
 
 _DECODERS: dict[str, Callable[..., LineMaskDecoder | AreaMaskDecoder]] = {
-    "lines": LineMaskDecoder,
-    "area": AreaMaskDecoder,
+    "line_mask": LineMaskDecoder,
+    "area_mask": AreaMaskDecoder,
 }
+
+LANE_OUTPUTS = tuple(_DECODERS)
+"""What a user's network may return: a mask of the lane lines, or of the lane's area."""
 
 
 def lane_network_names() -> tuple[str, ...]:
@@ -38,20 +32,21 @@ def lane_network(
     network: str,
     *,
     weights: Path | None = None,
-    input_size: tuple[int, int] | None = None,
+    outputs: str | None = None,
+    changes: InputChanges | None = None,
     seed: int = 0,
 ) -> LaneNetwork:
     """Find a lane network; nothing is loaded but its definition.
 
-    A user's network returns a mask: float [1, 1, h, w] or [1, h, w], for each part of its input a
-    probability 0..1. It says by the attribute `lane_output` of what: `lines` (of the lane lines) or
-    `area` (of the lane that the camera is in). Its input is declared as `user_network` tells.
-
     Args:
-        network: one of `lane_network_names()`, or `package.module:factory`.
-        weights: a `.safetensors`, `.pth`, `.pt` or `.th` file with the network's state dict; None
-            for random weights.
-        input_size: height and width in pixels; None for the network's own.
+        network: one of `lane_network_names()`; or a user's own, `package.module:factory` or the
+            path of a `.pt2` file (see `own_network`), that returns a mask: float [1, 1, h, w] or
+            [1, h, w], for each part of its input a probability 0..1.
+        weights: a `.safetensors`, `.pth`, `.pt` or `.th` file; None for random weights, for a
+            user's own network for those that it brings along.
+        outputs: what the mask of a user's network shows: `line_mask`, the lane lines, or
+            `area_mask`, the lane that the camera is in. None for its attribute `outputs`.
+        changes: preprocessing that differs from the network's own; `ufld` networks take no other.
         seed: chooses random weights.
 
     Returns:
@@ -59,52 +54,46 @@ def lane_network(
 
     Raises:
         UnknownNetworkError: there is no such network.
-        InputSizeError: the network cannot take images of that size.
-        NetworkDeclarationError: a user's network does not say what goes in and comes out.
+        OwnNetworkError: a user's own network cannot be found or read, or its outputs are not known.
+        InputSizeError: the network takes images of one size only.
+        PreprocessingError: the preprocessing is not possible.
         WeightsError: the weights file cannot be opened.
         WeightsMismatchError: the weights file holds no state dict.
     """
-    if network in ufld_names():
-        _check_ufld_size(network, input_size)
-        return ufld_network(network, weights=weights, seed=seed)
-    if is_user_network(network):
-        return _mask_network(network, weights=weights, input_size=input_size, seed=seed)
-    close = difflib.get_close_matches(network, lane_network_names(), n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise UnknownNetworkError(
-        f"there is no lane network '{network}'.{hint} Known are {', '.join(lane_network_names())}, "
-        "and a network of your own as package.module:factory."
+    if is_own_network(network):
+        return _mask_network(own_network(network, weights=weights, changes=changes), outputs)
+    if network not in lane_network_names():
+        raise _unknown(network)
+    return ufld_network(network, weights=weights, changes=changes or InputChanges(), seed=seed)
+
+
+def _mask_network(own: OwnNetwork, outputs: str | None) -> LaneNetwork:
+    shown = outputs or own.outputs
+    if shown not in _DECODERS:
+        raise OwnNetworkError(
+            f"network {own.name}: what its mask shows is not known ('{shown}'); set outputs to one "
+            f"of {', '.join(LANE_OUTPUTS)}, as a parameter or an attribute of the module"
+        )
+    height, width = own.image_input.height, own.image_input.width
+    return LaneNetwork(
+        name=own.name,
+        build=own.build,
+        weights=own.weights,
+        is_random=False,
+        example_inputs=(example_input(own.image_input),),
+        labels=(),
+        preprocess=own.image_input,
+        input_height=height,
+        input_width=width,
+        decode=_DECODERS[shown](input_height=height, input_width=width),
     )
 
 
-def _check_ufld_size(network: str, input_size: tuple[int, int] | None) -> None:
-    if input_size not in (None, (INPUT_HEIGHT, INPUT_WIDTH)):
-        height, width = input_size
-        raise InputSizeError(
-            f"{network} takes images of {INPUT_HEIGHT}x{INPUT_WIDTH} pixels only, not "
-            f"{height}x{width}; leave input_size out"
-        )
-
-
-def _mask_network(
-    reference: str, *, weights: Path | None, input_size: tuple[int, int] | None, seed: int
-) -> LaneNetwork:
-    found = user_network(reference, input_size=input_size)
-    output = getattr(found.skeleton, "lane_output", None)
-    if output not in _DECODERS:
-        raise NetworkDeclarationError(
-            f"{reference}: what its mask shows is not known; set lane_output = 'lines' or 'area' "
-            f"on the module's class, not {output!r}"
-        )
-    random = SeededWeights(found.skeleton, seed=seed)
-    return LaneNetwork(
-        name=found.name,
-        build=found.build,
-        weights=random if weights is None else check_checkpoint(weights),
-        is_random=weights is None,
-        example_inputs=found.example_inputs,
-        input_height=found.height,
-        input_width=found.width,
-        preprocess=found.preprocess,
-        decode=_DECODERS[output](input_height=found.height, input_width=found.width),
+def _unknown(network: str) -> UnknownNetworkError:
+    names = lane_network_names()
+    close = difflib.get_close_matches(network, names, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UnknownNetworkError(
+        f"there is no lane network '{network}'.{hint} Known are {', '.join(names)}, and a network "
+        "of your own as package.module:factory or the path of a .pt2 file."
     )

@@ -18,12 +18,18 @@ from torch import Tensor, nn
 from torchvision import models
 
 from swapnet_core.sources import Weights, open_weights
+from swapnet_ros.perception.errors import InputSizeError
 from swapnet_ros.perception.models.checkpoints import check_checkpoint
-from swapnet_ros.perception.models.detection import example_image
+from swapnet_ros.perception.models.image_input import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageInput,
+    InputChanges,
+)
 from swapnet_ros.perception.models.lanes import LaneNetwork
+from swapnet_ros.perception.models.network import example_input
 from swapnet_ros.perception.models.row_anchors import RowAnchorDecoder
 from swapnet_ros.perception.models.seeded import SeededWeights
-from swapnet_ros.perception.tasks.preprocessing import IMAGENET_VALUES, BatchOfOne, Squash
 
 INPUT_HEIGHT, INPUT_WIDTH = 288, 800
 """Pixels; the first fully connected layer takes images of this size only."""
@@ -133,36 +139,46 @@ def ufld_names() -> tuple[str, ...]:
     return tuple(f"ufld_{trunk}{ending}" for trunk in _TRUNKS for ending in _GRIDS)
 
 
-def ufld_network(name: str, *, weights: Path | None, seed: int) -> LaneNetwork:
+def ufld_network(
+    name: str, *, weights: Path | None, changes: InputChanges, seed: int
+) -> LaneNetwork:
     """One of the networks of Ultra Fast Lane Detection.
 
     Args:
         name: one of `ufld_names()`.
         weights: a checkpoint of the reference implementation, or a state dict under the same
             names; an auxiliary head in it is passed over. None for random weights.
+        changes: preprocessing that differs from the published one; the size is fixed.
         seed: chooses random weights.
 
     Raises:
+        InputSizeError: another size is asked for.
+        PreprocessingError: the preprocessing is not possible.
         WeightsError: the weights file cannot be opened.
         WeightsMismatchError: it holds no state dict.
     """
     trunk, _, dataset = name.removeprefix("ufld_").partition("_")
     grid = _GRIDS[f"_{dataset}" if dataset else ""]
     build = partial(_build, _TRUNKS[trunk], grid)
-    preprocess = BatchOfOne(
-        fit=Squash(height=INPUT_HEIGHT, width=INPUT_WIDTH), values=IMAGENET_VALUES
+    published = ImageInput(
+        height=INPUT_HEIGHT, width=INPUT_WIDTH, mean=IMAGENET_MEAN, std=IMAGENET_STD
     )
+    image_input = changes.applied_to(published)
+    if (image_input.height, image_input.width) != (INPUT_HEIGHT, INPUT_WIDTH):
+        raise InputSizeError(
+            f"{name} takes images of {INPUT_HEIGHT}x{INPUT_WIDTH} pixels only, not "
+            f"{image_input.height}x{image_input.width}; leave input_size out"
+        )
     return LaneNetwork(
         name=name,
         build=build,
         weights=_random_weights(build, seed) if weights is None else LaneWeights(weights),
         is_random=weights is None,
-        example_inputs=(
-            IMAGENET_VALUES.apply(example_image(height=INPUT_HEIGHT, width=INPUT_WIDTH)[None]),
-        ),
+        example_inputs=(example_input(image_input),),
+        labels=(),
+        preprocess=image_input,
         input_height=INPUT_HEIGHT,
         input_width=INPUT_WIDTH,
-        preprocess=preprocess,
         decode=RowAnchorDecoder(
             row_anchors=grid.row_anchors, columns=grid.columns, input_width=INPUT_WIDTH
         ),

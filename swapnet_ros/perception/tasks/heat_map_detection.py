@@ -21,8 +21,9 @@ from swapnet_ros.perception.tasks.object_detection import (
 )
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage
 
-HEAT_THRESHOLD = 0.2
-"""Zhou et al. look at what is hotter than a fifth of the map's maximum."""
+HEAT_THRESHOLD = 0.15
+"""Part of the hottest place's heat from which on a place belongs to a box. Zhou et al. take 0.2; with
+maps as coarse as 13x13, 0.15 fits better: 16 instead of 13 of 18 lions at an IoU of 0.5."""
 
 _MOST_CLASSES = 5
 

@@ -124,12 +124,11 @@ class LaneDetection:
     def _area(
         self, area: NDArray[np.float32], geometry: ImageGeometry, threshold: float
     ) -> NDArray[np.bool_]:
-        """The area's pixels in the source image: bool [H, W]."""
-        rows, columns = area.shape
-        scale_x = geometry.scale_x * columns / self.network.input_width
-        scale_y = geometry.scale_y * rows / self.network.input_height
-        offset_x = geometry.offset_x * columns / self.network.input_width
-        offset_y = geometry.offset_y * rows / self.network.input_height
+        """The area's pixels in the source image, as far as the network saw it: bool [H, W]."""
+        input_size = self.network.input_width, self.network.input_height
+        x_share, y_share = area.shape[1] / input_size[0], area.shape[0] / input_size[1]
+        scale_x, offset_x = geometry.scale_x * x_share, geometry.offset_x * x_share
+        scale_y, offset_y = geometry.scale_y * y_share, geometry.offset_y * y_share
         # to cv2 the centre of the first pixel is 0, here it is 0.5
         to_area = np.array(
             [
@@ -144,7 +143,11 @@ class LaneDetection:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        found: NDArray[np.bool_] = (probability >= threshold) & (probability > 0)
+        corners = np.array([(0, 0), input_size], dtype=np.float32)
+        (left, top), (right, bottom) = np.rint(geometry.points_to_source(corners)).astype(int)
+        seen = (slice(max(0, top), bottom), slice(max(0, left), right))
+        found = np.zeros(probability.shape, dtype=bool)
+        found[seen] = (probability[seen] >= threshold) & (probability[seen] > 0)
         found.setflags(write=False)
         return found
 

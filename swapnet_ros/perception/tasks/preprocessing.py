@@ -149,36 +149,6 @@ class Letterbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PixelValues:
-    """How a network wants its pixels: `(pixel / 255 * scale - mean) / std` in each channel.
-
-    Attributes:
-        order: of the channels, `RGB` or `BGR`.
-        scale: value of white before the mean is taken off: 1 or 255, as the network was trained.
-        mean: of the three channels, in the network's order and scale.
-        std: of the three channels, in the network's order and scale.
-    """
-
-    order: str = "RGB"
-    scale: float = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    def apply(self, planes: Tensor) -> Tensor:
-        """Turn float32 [1, 3, H, W], RGB in 0..1, into what the network wants; may be changed."""
-        if self.order == "BGR":
-            planes = planes.flip(1)
-        if self.scale != 1.0:
-            planes = planes.mul_(self.scale)
-        mean, std = (planes.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return planes.sub_(mean).div_(std)
-
-
-IMAGENET_VALUES = PixelValues(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""What networks want whose trunk was trained on ImageNet by torchvision."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CentreCrop:
     """Cuts the network's input out of an image's centre, with its proportions kept.
 
@@ -228,21 +198,13 @@ class CentreCrop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOfOne:
-    """Gives a network its image as a batch: float32 [1, 3, height, width].
-
-    Attributes:
-        fit: brings the image to the network's size.
-        values: what the pixels become; RGB in 0..1 where nothing else is said.
-    """
+    """Gives a network its image as a batch: float32 [1, 3, height, width]."""
 
     fit: Squash | Letterbox
-    values: PixelValues | None = None
 
     def __call__(self, image: NDArray[np.uint8]) -> PreparedImage:
         """Prepare an image uint8 [H, W, 3]; raises `ImageError` as `fit` does."""
         planes, geometry = self.fit(image)
-        if self.values is not None:
-            planes = self.values.apply(planes)
         return PreparedImage(inputs=(planes,), geometry=geometry)
 
 
