@@ -303,10 +303,16 @@ _FINDER = (
 )
 
 
-FIRE_DETECTION = (_network("vgg19", _FINDER), *_IMAGE_TASK, *_PREPROCESSING, _LABELS, *_BOXES)
+FIRE_DETECTION = (
+    _network("wide_resnet101_2", _FINDER),
+    *_IMAGE_TASK,
+    *_PREPROCESSING,
+    _LABELS,
+    *_BOXES,
+)
 
 WILD_ANIMAL_RECOGNITION = (
-    _network("vgg16", _FINDER),
+    _network("regnet_y_32gf", _FINDER),
     *_IMAGE_TASK,
     *_PREPROCESSING,
     _LABELS,
@@ -357,5 +363,5 @@ SEMANTIC_SEGMENTATION = (
 )
 
 TRAFFIC_SIGN_CLASSIFICATION = _classification("resnet101", regions="image")
-TRAFFIC_LIGHT_CLASSIFICATION = _classification("resnet50", regions="image")
+TRAFFIC_LIGHT_CLASSIFICATION = _classification("resnet101", regions="image")
 NATURAL_SCENE_CLASSIFICATION = _classification("resnet152", regions="image")

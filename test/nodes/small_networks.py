@@ -63,3 +63,28 @@ class BrightLines(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[1, 3, 64, 96] to a mask [1, 1, 64, 96]."""
         return self.conv(image).sigmoid()
+
+
+class RedIsFire(nn.Module):
+    """A classifier for which red is fire; its one linear layer lets it tell where."""
+
+    image_input: ClassVar = {"size": (32, 64)}
+    labels = ("fire", "no fire")
+    outputs = "logits"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2, 2)
+        with torch.no_grad():
+            kernel = torch.tensor([[40.0, -20.0, -20.0], [0.0, 0.0, 0.0]])
+            self.conv.weight.copy_(kernel[:, :, None, None])
+            self.conv.bias.copy_(torch.tensor([0.0, 1.0]))
+            self.fc.weight.copy_(torch.eye(2))
+            self.fc.bias.zero_()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[1, 3, 32, 64] to logits [1, 2]."""
+        features = self.conv(image).relu()
+        return self.fc(torch.flatten(self.pool(features), 1))

@@ -288,3 +288,40 @@ def test_lane_lines_are_points_of_the_source_image(start_task, listen, show, hal
     for point in lane.points:
         assert abs(point.x - (point.y / 2 + 4)) < 4
     assert 0 < lane.score <= 1
+
+
+def test_a_classifier_tells_where_the_fire_is(start_task, listen, show, half_bright):
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[30:90, 100:180, 0] = 255
+    start_task("fire_detection", network="small_networks:RedIsFire")
+    heard = listen(DetectionArray, "/fire_detection/detections")
+    show(encode_image(pixels, half_bright.header), lambda: heard)
+    (fire,) = heard[-1].detections
+    assert fire.label == "fire"
+    edges = (fire.x_min, fire.y_min, fire.x_max, fire.y_max)
+    assert edges == pytest.approx((100, 30, 180, 90), abs=8)
+
+
+def test_one_process_hosts_all_kinds_of_tasks(robot, start_host, listen, show, half_bright):
+    tasks = {
+        "fire_detection": "small_networks:RedIsFire",
+        "natural_scene_classification": BRIGHTNESS,
+        "semantic_segmentation": "small_networks:Thresholds",
+        "traffic_light_classification": BRIGHTNESS,
+    }
+    start_host(
+        swapnet={"nodes": ["object_detection", *tasks]},
+        **{task: {"network": network} for task, network in tasks.items()},
+    )
+    for task in ("object_detection", *tasks):
+        robot.wait_for_state("active", task)
+    heard = [
+        robot.results,
+        listen(DetectionArray, "/fire_detection/detections"),
+        listen(ClassificationArray, "/natural_scene_classification/classifications"),
+        listen(SegmentationInfo, "/semantic_segmentation/segmentation_info"),
+        listen(ClassificationArray, "/traffic_light_classification/classifications"),
+    ]
+    show(half_bright, lambda: all(heard))
+    assert all(messages[-1].header == half_bright.header for messages in heard)
+    assert robot.node.count_subscribers("/image") == 1
