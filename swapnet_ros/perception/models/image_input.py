@@ -18,6 +18,7 @@ from swapnet_ros.perception.tasks.preprocessing import (
     Letterbox,
     PreparedImage,
     Squash,
+    averaging,
 )
 
 FITS = ("squash", "letterbox", "crop")
@@ -87,8 +88,8 @@ class ImageInput:
             ImageError: the image has another type or shape, or no pixels.
         """
         fits = {
-            "squash": Squash,
-            "letterbox": Letterbox,
+            "squash": partial(Squash, resize=averaging),
+            "letterbox": partial(Letterbox, resize=averaging),
             "crop": partial(CentreCrop, share=self.crop_share),
         }
         planes, geometry = fits[self.fit](height=self.height, width=self.width)(image)

@@ -22,8 +22,11 @@ from swapnet_ros.perception.tasks.object_detection import (
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage
 
 HEAT_THRESHOLD = 0.15
-"""Part of the hottest place's heat from which on a place belongs to a box. Zhou et al. take 0.2; with
-maps as coarse as 13x13, 0.15 fits better: 16 instead of 13 of 18 lions at an IoU of 0.5."""
+"""Part of the hottest place's heat from which on a place belongs to a box.
+
+Zhou et al. take 0.2. With the evaluation data's lions and SqueezeNet's maps of 13x13, 0.15 puts 16
+of 18 first boxes at an IoU above 0.5, and 0.2 only 13.
+"""
 
 _MOST_CLASSES = 5
 

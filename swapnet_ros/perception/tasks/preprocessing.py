@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from swapnet_ros.perception.errors import ImageError
 
@@ -77,12 +79,36 @@ class PreparedImage:
     geometry: ImageGeometry
 
 
+def bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize by interpolating between the four nearest pixels, as Darknet and OpenCV do."""
+    if image.shape[:2] == (height, width):
+        # torch takes neither negative strides nor the read-only buffer of a message
+        return np.require(image, requirements=("C", "W"))
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def averaging(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize with every pixel taken into account, as Pillow and torchvision's training do."""
+    image = np.require(image, requirements=("C", "W"))
+    if image.shape[:2] == (height, width):
+        return image
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    resized = functional.interpolate(planes, size=(height, width), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+
+
+Resize = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
+"""From uint8 [H, W, 3] to another height and width."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Squash:
     """Stretches an image to the network's height and width, whatever its proportions."""
 
     height: int
     width: int
+    resize: Resize = bilinear
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
         """Resize and scale an image.
@@ -98,7 +124,7 @@ class Squash:
         """
         check_rgb_image(image)
         planes = torch.empty(1, 3, self.height, self.width)
-        _scale_into(planes[0], _resized(image, width=self.width, height=self.height))
+        _scale_into(planes[0], self.resize(image, self.height, self.width))
         height, width = image.shape[:2]
         return planes, ImageGeometry(
             source_width=width,
@@ -116,6 +142,7 @@ class Letterbox:
 
     height: int
     width: int
+    resize: Resize = bilinear
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, ImageGeometry]:
         """Resize, scale and centre an image.
@@ -137,7 +164,7 @@ class Letterbox:
         left, top = (self.width - inner_width) // 2, (self.height - inner_height) // 2
         planes = torch.full((1, 3, self.height, self.width), _BORDER_VALUE)
         inner = planes[0, :, top : top + inner_height, left : left + inner_width]
-        _scale_into(inner, _resized(image, width=inner_width, height=inner_height))
+        _scale_into(inner, self.resize(image, inner_height, inner_width))
         return planes, ImageGeometry(
             source_width=width,
             source_height=height,
@@ -152,7 +179,7 @@ class Letterbox:
 class CentreCrop:
     """Cuts the network's input out of an image's centre, with its proportions kept.
 
-    As torchvision prepares images for its classifiers: shrunk with averaging, then cropped.
+    As torchvision prepares images for its classifiers: resized with averaging, then cropped.
 
     Attributes:
         height: pixels of the network's input.
@@ -182,8 +209,7 @@ class CentreCrop:
         outer_width = max(self.width, round(width * scale))
         outer_height = max(self.height, round(height * scale))
         left, top = (outer_width - self.width) // 2, (outer_height - self.height) // 2
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        outer = _resized(image, width=outer_width, height=outer_height, method=method)
+        outer = averaging(image, outer_height, outer_width)
         planes = torch.empty(1, 3, self.height, self.width)
         _scale_into(planes[0], outer[top : top + self.height, left : left + self.width])
         return planes, ImageGeometry(
@@ -243,16 +269,6 @@ def check_rgb_image(image: object) -> None:
         )
     if 0 in image.shape:
         raise ImageError(f"an image must have pixels, but is {found}; drop empty frames")
-
-
-def _resized(
-    image: NDArray[np.uint8], *, width: int, height: int, method: int = cv2.INTER_LINEAR
-) -> NDArray[np.uint8]:
-    if image.shape[:2] == (height, width):
-        # torch takes neither negative strides nor the read-only buffer of a message
-        return np.require(image, requirements=("C", "W"))
-    resized = cv2.resize(image, (width, height), interpolation=method)
-    return np.asarray(resized, dtype=np.uint8)
 
 
 def _scale_into(planes: Tensor, image: NDArray[np.uint8]) -> None:
