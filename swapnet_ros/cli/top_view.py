@@ -49,7 +49,7 @@ def top_tables(cores: Mapping[str, SwapStatus], nodes: Mapping[str, NodeReport])
 def _core_table(cores: Mapping[str, SwapStatus]) -> Table:
     table = Table("core", "device", "held", "budget", "peak", "demand", "reads", "busy")
     for name, status in sorted(cores.items()):
-        demand_bytes = sum(model.demand_bytes for model in status.models)
+        demand_bytes = _demand_bytes(status)
         ratio = demand_bytes / status.budget_bytes if status.budget_bytes else math.nan
         table.add_row(
             name,
@@ -64,6 +64,12 @@ def _core_table(cores: Mapping[str, SwapStatus]) -> Table:
     return table
 
 
+def _demand_bytes(status: SwapStatus) -> int:
+    """All weights, and the largest network's activations: one inference runs at a time."""
+    weights_bytes = sum(model.weight_bytes for model in status.models)
+    return weights_bytes + max((model.activation_bytes for model in status.models), default=0)
+
+
 def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelStatus]) -> Table:
     table = Table("task", "state", "network", "rate", "latency p50/p99", "predicted")
     for title in ("stall", "resident", "read/frame", "dropped", "lost"):
@@ -74,7 +80,7 @@ def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelS
             name,
             Text(values["state"], style=_STYLES[report.level]),
             values.get("network", "") or "-",
-            "-" if report.rate_hz is None else f"{report.rate_hz:.1f} Hz",
+            "-" if report.rate_hz is None else f"{report.rate_hz:.2f} Hz",
             *_model_cells(models.get(name)),
             values.get("dropped", "-"),
             str(sum(int(values.get(key, 0)) for key in _LOST)),

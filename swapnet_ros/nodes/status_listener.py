@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -23,6 +23,7 @@ from swapnet_ros.nodes.diagnostics import HARDWARE_ID, TOPIC
 
 STATUS_TYPE = "swapnet_ros/msg/SwapStatus"
 DISCOVERY_PERIOD_S = 0.5
+RATE_WINDOW_S = 10.0
 FORGET_S = 5.0  # both come once per second
 _BEST_EFFORT = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LEVELS = {
@@ -41,7 +42,7 @@ class NodeReport:
         level: OK, WARN, ERROR or STALE.
         message: the state in words.
         values: figures as they came.
-        rate_hz: images processed per second between its last two reports; None for other nodes.
+        rate_hz: images processed per second, over the last seconds; None while not known.
         received_s: `time.monotonic()` at its arrival.
     """
 
@@ -68,6 +69,7 @@ class StatusListener:
         """
         self.cores: dict[str, SwapStatus] = {}
         self.nodes: dict[str, NodeReport] = {}
+        self._processed: dict[str, deque[tuple[float, int]]] = {}
         self._core_heard_s: dict[str, float] = {}
         self._subscribed: set[str] = set()
         with ExitStack() as stack:
@@ -146,14 +148,18 @@ class StatusListener:
             level=_LEVELS.get(status.level, "STALE"),
             message=status.message,
             values=values,
-            rate_hz=_rate_hz(self.nodes.get(status.name), values, now_s),
+            rate_hz=self._rate_hz(status.name, values, now_s),
             received_s=now_s,
         )
 
-
-def _rate_hz(before: NodeReport | None, values: Mapping[str, Any], now_s: float) -> float | None:
-    if before is None or "processed" not in values or "processed" not in before.values:
-        return None
-    processed = int(values["processed"]) - int(before.values["processed"])
-    passed_s = now_s - before.received_s
-    return max(0, processed) / passed_s if passed_s > 0 else None
+    def _rate_hz(self, name: str, values: Mapping[str, str], now_s: float) -> float | None:
+        """Images processed per second, over the last seconds; None at first, and for no task."""
+        if "processed" not in values:
+            return None
+        seen = self._processed.setdefault(name, deque())
+        seen.append((now_s, int(values["processed"])))
+        while now_s - seen[0][0] > RATE_WINDOW_S:
+            seen.popleft()
+        (then_s, before), passed_s = seen[0], now_s - seen[0][0]
+        # a process that was started again counts from 0
+        return max(0, seen[-1][1] - before) / passed_s if passed_s > 0 else None

@@ -54,7 +54,13 @@ def open_lane_network(values: Mapping[str, Any]) -> LaneNetwork:
     Raises:
         SwapNetError: there is no such network, or its files cannot be used.
     """
-    return lane_network(values["network"], weights=_path(values["weights"]))
+    outputs = values["outputs"]
+    return lane_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        outputs=None if outputs == OWN else outputs,
+        changes=_changes(values),
+    )
 
 
 def open_segmentation_network(

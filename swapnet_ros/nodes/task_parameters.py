@@ -326,6 +326,14 @@ LANE_DETECTION = (
         "`package.module:factory`.",
     ),
     *_IMAGE_TASK,
+    *_PREPROCESSING,
+    ParameterSpec(
+        name="outputs",
+        default="own",
+        choices=("own", "line_mask", "area_mask"),
+        description="What the mask of a network of your own shows: the lane lines, or the lane "
+        "that the camera is in; `own`: what its attribute `outputs` says.",
+    ),
     ParameterSpec(
         name="score_threshold",
         default=0.3,

@@ -50,8 +50,8 @@ class Thresholds(nn.Module):
 class BrightLines(nn.Module):
     """Takes what is bright for a lane line."""
 
-    input_size = (64, 96)
-    lane_output = "lines"
+    image_input: ClassVar = {"size": (64, 96)}
+    outputs = "line_mask"
 
     def __init__(self) -> None:
         super().__init__()

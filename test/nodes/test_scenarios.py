@@ -96,7 +96,7 @@ def spoil(scenario: str, old: str, new: str, folder: Path) -> Path:
 
 MISTAKES = [
     ("self_driving", "score_threshold:", "score_treshold:", "lane_detection", "score_treshold"),
-    ("self_driving", "max_rate_hz: 1.0", "max_rate_hz: 1", "semantic_segmentation", "max_rate_hz"),
+    ("self_driving", "max_rate_hz: 0.0", "max_rate_hz: 1", "semantic_segmentation", "max_rate_hz"),
     ("self_driving", "[0.5, 0.1,", "[0.5, 1.1,", "traffic_sign_classification", "region"),
     ("self_driving", "regions: region", "regions: left", "traffic_sign_classification", "regions"),
     ("roadside_unit", "[image_north]", "image_north", "detection_north", "cameras"),

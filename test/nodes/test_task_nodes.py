@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -269,14 +268,10 @@ def test_every_pixel_gets_its_class(start_task, listen, show, half_bright):
 
 
 def test_lane_lines_are_points_of_the_source_image(start_task, listen, show, half_bright, tmp_path):
-    from small_networks import BrightLines
-
-    weights = tmp_path / "lines.pth"
-    torch.save(BrightLines().state_dict(), weights)
     pixels = np.zeros((128, 192, 3), np.uint8)
     for row in range(40, 128):
         pixels[row, row // 2 : row // 2 + 8] = 255  # from (20, 40) down to (64, 128)
-    start_task("lane_detection", network="small_networks:BrightLines", weights=str(weights))
+    start_task("lane_detection", network="small_networks:BrightLines")
     heard = listen(LaneArray, "/lane_detection/lanes")
     show(encode_image(pixels, half_bright.header), lambda: heard)
     message = heard[-1]
