@@ -160,6 +160,6 @@ class StatusListener:
         seen.append((now_s, int(values["processed"])))
         while now_s - seen[0][0] > RATE_WINDOW_S:
             seen.popleft()
-        (then_s, before), passed_s = seen[0], now_s - seen[0][0]
+        passed_s = now_s - seen[0][0]
         # a process that was started again counts from 0
-        return max(0, seen[-1][1] - before) / passed_s if passed_s > 0 else None
+        return max(0, seen[-1][1] - seen[0][1]) / passed_s if passed_s > 0 else None
