@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from swapnet_core.errors import BlockCorruptError, SwapNetError
+from swapnet_core.errors import BlockCorruptError, InputError, SwapNetError
 from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.stored import StoredNetwork, list_stored
 from swapnet_ros.cli.bench_view import bench_table
@@ -130,6 +130,36 @@ def plan(
         Console().print(plan_tables(answer))
     if not answer.fits:
         raise typer.Exit(_FAILED)
+
+
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option(help="Print one round and end.")] = False,
+    patience: Annotated[
+        float, typer.Option(min=0.1, help="With --once: seconds to wait for a process.")
+    ] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the perception processes of this ROS domain live: memory, rates, latency, drops."""
+    try:
+        from swapnet_ros.cli.top import show_live, show_once
+        from swapnet_ros.nodes.status_listener import StatusListener
+    except ImportError as error:
+        raise InputError(
+            f"top talks to ROS nodes, and {error.name} cannot be imported; source ROS 2 and this "
+            "workspace's install/setup.bash first"
+        ) from error
+    if as_json and not once:
+        raise InputError("--json goes with --once: a live view has no end")
+    with StatusListener() as listener:
+        if not once:
+            show_live(listener, Console())
+        elif not show_once(listener, Console(), as_json=as_json, patience_s=patience):
+            Console(stderr=True).print(
+                f"no perception process within {patience:g} s; is one running, with the same "
+                "ROS_DOMAIN_ID and discovery range?"
+            )
+            raise typer.Exit(_FAILED)
 
 
 @app.command()

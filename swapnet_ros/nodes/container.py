@@ -1,12 +1,13 @@
 """One process for all nodes: one budget needs one ledger.
 
 [Note: one executor per node]
-Every node has a thread of its own with a single-threaded executor. A transition may take seconds
-(configure traces a network and writes its block file; deactivate waits for the frame in hand), and
-must hold up nobody but its own node. It also keeps the wait sets small. rclpy's events executor
-would be cheaper, but in Kilted (9.1.2) it deadlocks as soon as another thread publishes to a topic
-that is subscribed to in the same process: the publisher holds the interpreter's lock and waits for
-the executor's event queue, the executor holds the queue and waits for the interpreter.
+Every node, and the hub of the cameras, has a thread of its own with a single-threaded executor. A
+transition may take seconds (configure traces a network and writes its block file; deactivate waits
+for the frame in hand), and must hold up nobody but its own node. It also keeps the wait sets small.
+rclpy's events executor would be cheaper, but in Kilted (9.1.2) it deadlocks as soon as another
+thread publishes to a topic that is subscribed to in the same process: the publisher holds the
+interpreter's lock and waits for the executor's event queue, the executor holds the queue and waits
+for the interpreter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 
 import rclpy
@@ -26,19 +28,40 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from swapnet_core import SwapNetError
+from swapnet_ros.nodes.cameras import CameraHub
+from swapnet_ros.nodes.classification import (
+    NaturalSceneClassificationNode,
+    TrafficLightClassificationNode,
+    TrafficSignClassificationNode,
+)
+from swapnet_ros.nodes.detection import (
+    FireDetectionNode,
+    ObjectDetectionNode,
+    WildAnimalRecognitionNode,
+)
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
-from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
-from swapnet_ros.nodes.object_detection import ObjectDetectionNode
+from swapnet_ros.nodes.hosted_nodes import CORE_NODE, HostedNode, parse_nodes
+from swapnet_ros.nodes.lane_detection import LaneDetectionNode
 from swapnet_ros.nodes.parameter_sources import (
     Assignment,
     check_assignments,
     read_assignments,
 )
 from swapnet_ros.nodes.parameter_tables import SWAPNET
+from swapnet_ros.nodes.semantic_segmentation import SemanticSegmentationNode
 from swapnet_ros.nodes.swapnet_node import SwapnetNode
 from swapnet_ros.nodes.task_node import TaskNode
 
-TASK_NODES: dict[str, type[TaskNode]] = {"object_detection": ObjectDetectionNode}
+TASK_NODES: dict[str, type[TaskNode]] = {
+    "object_detection": ObjectDetectionNode,
+    "lane_detection": LaneDetectionNode,
+    "semantic_segmentation": SemanticSegmentationNode,
+    "traffic_sign_classification": TrafficSignClassificationNode,
+    "traffic_light_classification": TrafficLightClassificationNode,
+    "natural_scene_classification": NaturalSceneClassificationNode,
+    "fire_detection": FireDetectionNode,
+    "wild_animal_recognition": WildAnimalRecognitionNode,
+}
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -105,14 +128,17 @@ class PerceptionHost:
         """
         with ExitStack() as stack:
             assignments = read_assignments(arguments)
+            _check_core(assignments)
             self._context = _open_context(arguments, domain_id)
             stack.callback(self._context.try_shutdown)
             self.swapnet = SwapnetNode(context=self._context)
             stack.callback(self.swapnet.destroy_node)
             hosted = parse_nodes(self.swapnet.parameters["nodes"])
             self._check(assignments, hosted)
+            self._hub = CameraHub(context=self._context, namespace=self.swapnet.get_namespace())
+            stack.callback(self._hub.destroy_node)
             self._tasks = self._create_tasks(hosted, stack)
-            nodes = (self.swapnet, *self._tasks)
+            nodes = (self.swapnet, self._hub, *self._tasks)
             self._threads = [NodeThread(node, context=self._context) for node in nodes]
             self._closing = stack.pop_all()
 
@@ -155,11 +181,18 @@ class PerceptionHost:
         runtime = self.swapnet.open_runtime()
         tasks: list[TaskNode] = []
         for node in hosted:
-            task = TASK_NODES[node.task](node.name, runtime, context=self._context)
+            task = TASK_NODES[node.task](node.name, runtime, self._hub, context=self._context)
             stack.callback(task.destroy_node)
             stack.callback(task.finish)
             tasks.append(task)
         return tuple(tasks)
+
+
+def _check_core(assignments: Sequence[Assignment]) -> None:
+    """Check what is meant for the core's node: with file and key, before the node refuses it."""
+    name = f"/{CORE_NODE}"
+    own = [replace(each, nodes=name) for each in assignments if each.nodes.endswith(name)]
+    check_assignments(own, {name: SWAPNET})
 
 
 def _open_context(arguments: Sequence[str], domain_id: int | None) -> Context:

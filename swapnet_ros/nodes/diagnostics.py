@@ -14,8 +14,9 @@ from swapnet_core.sizes import format_size
 from swapnet_ros.nodes.frames import FrameCounts
 
 DIAGNOSTICS_PERIOD_S = 1.0
-NO_IMAGE_WARNING_S = 5.0
+SILENCE_WARNING_S = 5.0
 TOPIC = "/diagnostics"
+HARDWARE_ID = "swapnet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class TaskHealth:
         is_random: its weights are random numbers.
         counts: frames so far.
         counts_before: frames at the time of the diagnostics before.
-        image_age_s: time since the last image, or since the activation; None while not active.
+        input_ages_s: time since the last message on each topic that the node needs, or since the
+            activation; empty while not active.
         last_problem: why the last frame or transition failed; empty where none did.
         failed_transition: name of the transition that failed last, empty where it succeeded.
         model: the core's figures, None while no network is loaded.
@@ -41,7 +43,7 @@ class TaskHealth:
     is_random: bool
     counts: FrameCounts
     counts_before: FrameCounts
-    image_age_s: float | None
+    input_ages_s: Mapping[str, float]
     last_problem: str
     failed_transition: str
     model: ModelStats | None
@@ -57,8 +59,8 @@ def task_status(health: TaskHealth) -> DiagnosticStatus:
         **asdict(health.counts),
         "last_problem": health.last_problem,
     }
-    if health.image_age_s is not None:
-        values["image_age_s"] = f"{health.image_age_s:.3f}"
+    for topic, age_s in health.input_ages_s.items():
+        values[f"{topic} age_s"] = f"{age_s:.3f}"
     if health.model is not None:
         values.update(_model_values(health.model))
     return _status(health.node, level, message, values)
@@ -108,8 +110,12 @@ def _judge(health: TaskHealth) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, f"a frame was refused: {health.last_problem}"
     if now.late > before.late:
         return DiagnosticStatus.WARN, f"a frame missed its deadline: {health.last_problem}"
-    if health.image_age_s is not None and health.image_age_s > NO_IMAGE_WARNING_S:
-        return DiagnosticStatus.WARN, f"no image for {health.image_age_s:.0f} s"
+    if now.stale > before.stale:
+        return DiagnosticStatus.WARN, f"a frame was stale: {health.last_problem}"
+    silent = {t: age_s for t, age_s in health.input_ages_s.items() if age_s > SILENCE_WARNING_S}
+    if silent:
+        named = ", ".join(f"{topic} for {age_s:.0f} s" for topic, age_s in silent.items())
+        return DiagnosticStatus.WARN, f"no message on {named}"
     return DiagnosticStatus.OK, health.state
 
 
@@ -171,6 +177,6 @@ def _status(
         level=level,
         name=name,
         message=message,
-        hardware_id="swapnet",
+        hardware_id=HARDWARE_ID,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )

@@ -159,6 +159,7 @@ class Drive:
     def _perception(self, budget_bytes: int) -> list[str]:
         options = self._options
         values = {
+            "swapnet:nodes": ["object_detection"],
             "swapnet:budget": str(budget_bytes),
             "object_detection:network": options.network,
             "object_detection:weights": str(options.weights or ""),

@@ -86,9 +86,9 @@ def frame_result(message: DetectionArray, *, received_ns: int) -> FrameResult:
     return FrameResult(
         stamp_ns=_nanoseconds(message.header.stamp),
         received_ns=received_ns,
-        in_node_s=message.total_s,
-        inference_s=message.inference_s,
-        stall_s=message.stall_s,
+        in_node_s=message.timing.total_s,
+        inference_s=message.timing.inference_s,
+        stall_s=message.timing.stall_s,
         detections=DetectionResult(
             detections=detections, width=message.width, height=message.height
         ),

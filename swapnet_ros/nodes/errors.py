@@ -5,6 +5,7 @@
     SwapNetError
     `-- NodeError
         |-- ImageMessageError      an image message does not hold the image that it claims to hold
+        |-- StaleFrameError        a frame was too old when its turn came
         |-- ParameterValueError    a parameter's value is not usable
         `-- ParameterSourceError   a parameter file or argument names what no node here knows
 """
@@ -20,6 +21,23 @@ class NodeError(SwapNetError):
 
 class ImageMessageError(NodeError, ValueError):
     """An image message does not hold the image that it claims to hold."""
+
+
+class StaleFrameError(NodeError):
+    """A frame was too old when its turn came.
+
+    Attributes:
+        age_s: the image's age by its stamp.
+        max_age_s: the age allowed.
+    """
+
+    def __init__(self, *, age_s: float, max_age_s: float) -> None:
+        super().__init__(
+            f"the image is {age_s:.3f} s old by its stamp, and max_age_s is {max_age_s:g} s; if "
+            "images cannot be that old, the camera's clock and this computer's differ"
+        )
+        self.age_s = age_s
+        self.max_age_s = max_age_s
 
 
 class ParameterValueError(NodeError, ValueError):

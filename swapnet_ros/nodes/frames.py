@@ -9,25 +9,25 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sensor_msgs.msg import CompressedImage, Image
-
 from swapnet_core.errors import DeadlineMissedError
-from swapnet_ros.nodes.errors import ImageMessageError
-from swapnet_ros.nodes.newest import NewestSlot
+from swapnet_ros.msg import DetectionArray
+from swapnet_ros.nodes.cameras import CameraFrame
+from swapnet_ros.nodes.errors import ImageMessageError, StaleFrameError
+from swapnet_ros.nodes.newest import NewestOfEach
 from swapnet_ros.perception.errors import ImageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """An image message and when it arrived.
+    """What a task works on at a time.
 
     Attributes:
-        message: the image, as it came.
-        arrived_s: `time.monotonic()` at its arrival.
+        camera: the image, shared with other tasks.
+        detections: a detector's boxes in this image; None for tasks that use none.
     """
 
-    message: Image | CompressedImage
-    arrived_s: float
+    camera: CameraFrame
+    detections: DetectionArray | None = None
 
 
 class Outcome(enum.Enum):
@@ -36,6 +36,7 @@ class Outcome(enum.Enum):
     PROCESSED = "processed"
     REFUSED = "refused"
     LATE = "late"
+    STALE = "stale"
     FAILED = "failed"
 
 
@@ -48,8 +49,10 @@ class FrameCounts:
     Attributes:
         received: image messages that arrived.
         processed: results published.
-        dropped: a newer frame came before their turn, or the node was deactivated.
+        dropped: a newer frame came before their turn, no boxes came for them, or the node was
+            deactivated.
         refused: the message does not hold a usable image.
+        stale: they were older than `max_age_s` when their turn came.
         late: their deadline had passed before the network was free for them.
         failed: processing raised an error.
     """
@@ -58,6 +61,7 @@ class FrameCounts:
     processed: int = 0
     dropped: int = 0
     refused: int = 0
+    stale: int = 0
     late: int = 0
     failed: int = 0
 
@@ -105,6 +109,8 @@ def classify(error: Exception) -> Outcome:
         return Outcome.REFUSED
     if isinstance(error, DeadlineMissedError):
         return Outcome.LATE
+    if isinstance(error, StaleFrameError):
+        return Outcome.STALE
     return Outcome.FAILED
 
 
@@ -138,40 +144,47 @@ class FrameWorker:
         self._tally = tally
         self._period_s = period_s
         self._report = report
-        self._slot: NewestSlot[Frame] = NewestSlot()
+        self._waiting: NewestOfEach[Frame] = NewestOfEach()
         self._started_s = float("-inf")  # when the frame before was taken
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __repr__(self) -> str:
-        return f"<FrameWorker {self._thread.name} {self._slot!r}>"
+        return f"<FrameWorker {self._thread.name} {self._waiting!r}>"
 
     @property
     def dropped(self) -> int:
         """Frames that a newer one replaced, in this activation."""
-        return self._slot.dropped
+        return self._waiting.dropped
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def offer(self, message: Image | CompressedImage) -> None:
-        """Hand a frame over; it is processed if no newer one comes before its turn."""
-        self._tally.count_received()
-        self._slot.put(Frame(message=message, arrived_s=time.monotonic()))
+    def offer(self, frame: Frame) -> None:
+        """Hand a frame over; it is processed if its camera sends no newer one before its turn."""
+        self._waiting.put(frame.camera.topic, frame)
 
     def wake(self) -> None:
         """Let a changed `period_s` count at once."""
-        self._slot.wake()
+        self._waiting.wake()
 
     def stop(self) -> None:
         """Drop the waiting frame, finish the one in hand and end the thread."""
-        self._slot.close()
+        self._waiting.close()
         self._thread.join()
 
     def _run(self) -> None:
-        while (frame := self._slot.take(self._earliest_s)) is not None:
-            self._started_s = time.monotonic()
-            self._tally.count_outcome(self._outcome_of(frame))
+        while self._process_next():
+            pass
+
+    def _process_next(self) -> bool:
+        """Process a frame; a function of its own, so that no idle thread holds one."""
+        frame = self._waiting.take(self._earliest_s)
+        if frame is None:
+            return False
+        self._started_s = time.monotonic()
+        self._tally.count_outcome(self._outcome_of(frame))
+        return True
 
     def _earliest_s(self) -> float:
         return self._started_s + self._period_s()

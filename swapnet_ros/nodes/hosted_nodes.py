@@ -11,6 +11,7 @@ from swapnet_ros.nodes.errors import ParameterValueError
 from swapnet_ros.nodes.parameter_tables import TASKS
 
 CORE_NODE = "swapnet"
+CAMERAS_NODE = "swapnet_cameras"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ def parse_nodes(entries: Sequence[str]) -> tuple[HostedNode, ...]:
         ParameterValueError: an unknown task, an impossible name, or a name given twice.
     """
     hosted: list[HostedNode] = []
-    taken = {CORE_NODE}
+    taken = {CORE_NODE, CAMERAS_NODE}
     for entry in entries:
         name, has_name, task = entry.partition("=")
         node = HostedNode(name=name, task=task if has_name else name)

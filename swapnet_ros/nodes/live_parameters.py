@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -108,8 +109,8 @@ class LiveParameters:
 
 
 def _plain(value: object) -> Value:
-    """Give a string array as a list: rclpy gives a list or a tuple, as it came."""
-    return list(value) if isinstance(value, (list, tuple)) else value
+    """Give an array as a list: rclpy gives a list, a tuple or an `array`, as it came."""
+    return list(value) if isinstance(value, (list, tuple, array)) else value
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:

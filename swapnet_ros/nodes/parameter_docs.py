@@ -1,7 +1,7 @@
-"""The parameter tables of `docs/nodes.md`, from the code. Needs no ROS.
+"""The tables of `docs/nodes.md`: parameters and topics, from the code. Needs no ROS.
 
 `python -m swapnet_ros.nodes.parameter_docs docs/nodes.md` brings them up to date. A table stands
-between `<!-- parameters of NODE -->` and `<!-- end of parameters -->`.
+between `<!-- parameters of NODE -->` and `<!-- end of parameters -->`, or `topics` likewise.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 
 from swapnet_ros.nodes.parameter_specs import markdown_table
 from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
+from swapnet_ros.nodes.topic_tables import TOPICS, topic_table
 
-_TABLES = {"swapnet": SWAPNET, **TASKS}
+_PARAMETERS = {"swapnet": SWAPNET, **TASKS}
 _PLACE = re.compile(
-    r"(?P<begin><!-- parameters of (?P<node>\w+) -->\n).*?(?P<end><!-- end of parameters -->)",
+    r"(?P<begin><!-- (?P<what>parameters|topics) of (?P<node>\w+) -->\n).*?"
+    r"(?P<end><!-- end of (?P=what) -->)",
     re.DOTALL,
 )
 
@@ -32,7 +34,13 @@ def with_tables(text: str) -> str:
     Raises:
         KeyError: a place names a node that there is none of.
     """
-    return _PLACE.sub(lambda m: m["begin"] + markdown_table(_TABLES[m["node"]]) + m["end"], text)
+    return _PLACE.sub(lambda m: m["begin"] + _table(m["what"], m["node"]) + m["end"], text)
+
+
+def _table(what: str, node: str) -> str:
+    if what == "topics":
+        return topic_table(TOPICS[node])
+    return markdown_table(_PARAMETERS[node])
 
 
 def main() -> None:

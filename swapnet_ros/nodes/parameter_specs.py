@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Value = bool | int | float | str | list[str]
+Value = bool | int | float | str | list[str] | list[int] | list[float]
 
-_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}
+_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 
 def _accept_all(_: Value) -> None:
@@ -29,6 +29,7 @@ class ParameterSpec:
         is_live: may be changed while the node runs.
         minimum: smallest value of a number; given together with `maximum`.
         maximum: largest value of a number.
+        item_type: of an array's items; `float` and `int` for numbers.
         choices: the words that a string may be; empty: any.
         check: raises `ValueError` with the reason for a value that cannot be used.
     """
@@ -39,12 +40,15 @@ class ParameterSpec:
     is_live: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    item_type: type = str
     choices: tuple[str, ...] = ()
     check: Callable[[Value], None] = _accept_all
 
     @property
     def type_name(self) -> str:
         """ROS's word for the type."""
+        if isinstance(self.default, list):
+            return f"{_TYPE_NAMES[self.item_type]} array"
         return _TYPE_NAMES[type(self.default)]
 
     @property
@@ -62,15 +66,21 @@ class ParameterSpec:
 
     def _type_problem(self, value: object) -> str | None:
         if type(value) is type(self.default):
-            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-                return f"{self.name} is a string array, and {value!r} holds other things"
-            return None
+            return self._item_problem(value) if isinstance(value, list) else None
         hint = ""
         if isinstance(self.default, float) and type(value) is int:
             hint = f"; write {value}.0"
         elif isinstance(self.default, str) and isinstance(value, (int, float, bool)):
             hint = f"; write '{value}', with quotation marks"
         return f"{self.name} is a {self.type_name}, not {value!r}{hint}"
+
+    def _item_problem(self, value: list[object]) -> str | None:
+        if all(type(item) is self.item_type for item in value):
+            return None
+        hint = ""
+        if self.item_type is float and any(type(item) is int for item in value):
+            hint = "; write whole numbers as 1.0"
+        return f"{self.name} is a {self.type_name}, and {value!r} holds other things{hint}"
 
     def _limit_problem(self, value: Value) -> str | None:
         if self.choices and value not in self.choices:

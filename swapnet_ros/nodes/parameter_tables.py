@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from swapnet_core.sizes import parse_size
 from swapnet_ros.nodes.parameter_specs import ParameterSpec, Value
+from swapnet_ros.nodes.task_parameters import (
+    FIRE_DETECTION,
+    LANE_DETECTION,
+    NATURAL_SCENE_CLASSIFICATION,
+    OBJECT_DETECTION,
+    SEMANTIC_SEGMENTATION,
+    TRAFFIC_LIGHT_CLASSIFICATION,
+    TRAFFIC_SIGN_CLASSIFICATION,
+    WILD_ANIMAL_RECOGNITION,
+)
 
 DEFAULT_NODES = ["object_detection"]
 DEFAULT_BUDGET = "256MiB"
+AUTO = "auto"
 
 
-def _check_size(value: Value) -> None:
-    parse_size(str(value))
+def _check_budget(value: Value) -> None:
+    if value != AUTO:
+        parse_size(str(value))
 
 
 SWAPNET = (
@@ -18,9 +30,10 @@ SWAPNET = (
         name="budget",
         default=DEFAULT_BUDGET,
         description="Ceiling for the memory that all networks of the process hold together, such "
-        "as `96MiB`. A value that is too small is refused, and the answer names the bytes needed.",
+        "as `96MiB`; or `auto`: what the system has free, followed while it changes. A value that "
+        "is too small is refused, and the answer names the bytes needed.",
         is_live=True,
-        check=_check_size,
+        check=_check_budget,
     ),
     ParameterSpec(
         name="device",
@@ -41,97 +54,13 @@ SWAPNET = (
     ),
 )
 
-# Every task node has these.
-IMAGE_TASK = (
-    ParameterSpec(
-        name="autostart",
-        default=True,
-        description="Configure and activate the node when the process starts.",
-    ),
-    ParameterSpec(
-        name="image_transport",
-        default="raw",
-        choices=("raw", "compressed"),
-        description="Subscribe to `image` (raw) or to `image/compressed`.",
-    ),
-    ParameterSpec(
-        name="max_rate_hz",
-        default=0.0,
-        minimum=0.0,
-        maximum=1000.0,
-        is_live=True,
-        description="Most frames per second that are processed; 0: as many as the network can.",
-    ),
-    ParameterSpec(
-        name="deadline_s",
-        default=0.0,
-        minimum=0.0,
-        maximum=3600.0,
-        is_live=True,
-        description="Seconds after a frame's arrival by which its inference must have started; a "
-        "frame whose turn comes later is not processed. 0: no deadline.",
-    ),
-    ParameterSpec(
-        name="priority",
-        default=0,
-        minimum=-100,
-        maximum=100,
-        is_live=True,
-        description="Of the frames of several nodes that wait for the core, those of the highest "
-        "priority are next.",
-    ),
-    ParameterSpec(
-        name="input_size",
-        default=0,
-        minimum=0,
-        maximum=4096,
-        description="Side of the network's square input in pixels; 0: the network's own.",
-    ),
-    ParameterSpec(
-        name="weights",
-        default="",
-        description="File with the network's weights; empty: random ones, to measure with.",
-    ),
-    ParameterSpec(
-        name="labels",
-        default="",
-        description="File with one class name per line; empty: the network's own names.",
-    ),
-)
-
-OBJECT_DETECTION = (
-    ParameterSpec(
-        name="network",
-        default="yolov3",
-        description="Name of a Darknet network, path of a Darknet `.cfg` file, or name of one of "
-        "torchvision's detection networks.",
-    ),
-    *IMAGE_TASK,
-    ParameterSpec(
-        name="score_threshold",
-        default=0.3,
-        minimum=0.0,
-        maximum=1.0,
-        is_live=True,
-        description="Detections with a lower score are left out.",
-    ),
-    ParameterSpec(
-        name="iou_threshold",
-        default=0.45,
-        minimum=0.0,
-        maximum=1.0,
-        is_live=True,
-        description="Of two boxes of one class that overlap more (intersection over union), the "
-        "one with the lower score is left out.",
-    ),
-    ParameterSpec(
-        name="max_detections",
-        default=300,
-        minimum=1,
-        maximum=10000,
-        is_live=True,
-        description="Most detections per image; the best are kept.",
-    ),
-)
-
-TASKS: dict[str, tuple[ParameterSpec, ...]] = {"object_detection": OBJECT_DETECTION}
+TASKS: dict[str, tuple[ParameterSpec, ...]] = {
+    "object_detection": OBJECT_DETECTION,
+    "lane_detection": LANE_DETECTION,
+    "semantic_segmentation": SEMANTIC_SEGMENTATION,
+    "traffic_sign_classification": TRAFFIC_SIGN_CLASSIFICATION,
+    "traffic_light_classification": TRAFFIC_LIGHT_CLASSIFICATION,
+    "natural_scene_classification": NATURAL_SCENE_CLASSIFICATION,
+    "fire_detection": FIRE_DETECTION,
+    "wild_animal_recognition": WILD_ANIMAL_RECOGNITION,
+}

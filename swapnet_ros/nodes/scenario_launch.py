@@ -9,6 +9,7 @@ stand in a section of another name, `/**/*`, that fits every node and comes last
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -24,37 +25,41 @@ PACKAGE = "swapnet_ros"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def describe_scenario(scenario: str) -> LaunchDescription:
+def describe_scenario(scenario: str, cameras: Mapping[str, str]) -> LaunchDescription:
     """Describe a scenario's perception process.
 
     Args:
         scenario: name of its file in `config/`, without the ending.
+        cameras: what each camera looks at, by its topic in the file. Every camera gets an argument
+            of its topic's name, for the topic to take its images from.
 
     Returns:
-        The launch description, with the arguments that every scenario has.
+        The launch description, with the arguments that every scenario has and its cameras.
     """
     params_file = Path(get_package_share_directory(PACKAGE)) / "config" / f"{scenario}.yaml"
-    return LaunchDescription([*_arguments(params_file), OpaqueFunction(function=_start)])
+    start = OpaqueFunction(function=_start, args=[tuple(cameras)])
+    return LaunchDescription([*_arguments(params_file, cameras), start])
 
 
-def _arguments(params_file: Path) -> list[DeclareLaunchArgument]:
+def _arguments(params_file: Path, cameras: Mapping[str, str]) -> list[DeclareLaunchArgument]:
     described = {
         "params_file": (str(params_file), "Parameter file of the scenario."),
         "namespace": ("", "Namespace of all nodes, such as robot1."),
         "use_sim_time": ("", "true: take the time from /clock. Empty: as the file says."),
-        "budget": ("", "Memory budget of all networks, such as 96MiB. Empty: as the file says."),
+        "budget": ("", "Memory of all networks, such as 96MiB, or auto. Empty: as the file says."),
         "device": ("", "Device of the networks, such as cpu. Empty: as the file says."),
         "autostart": ("", "false: leave the nodes unconfigured. Empty: as the file says."),
         "log_level": ("info", "debug, info, warn, error or fatal."),
-        "image": ("image", "Image topic; compressed images come beside it."),
     }
+    for camera, view in cameras.items():
+        described[camera] = (camera, f"Topic of the camera {view}; compressed images below it.")
     return [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in described.items()
     ]
 
 
-def _start(context: LaunchContext) -> list[Node]:
+def _start(context: LaunchContext, cameras: Sequence[str]) -> list[Node]:
     """Start the process with the arguments as they are when the launch begins."""
 
     def argument(name: str) -> str:
@@ -75,7 +80,7 @@ def _start(context: LaunchContext) -> list[Node]:
             executable="perception",
             namespace=argument("namespace"),
             parameters=parameters,
-            remappings=[("image", argument("image"))],
+            remappings=[(camera, argument(camera)) for camera in cameras],
             arguments=["--ros-args", "--log-level", argument("log_level")],
             output="screen",
         )

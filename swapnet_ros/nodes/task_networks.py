@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from swapnet_ros.perception.models.catalogue import DetectionNetwork, detection_network
+from swapnet_ros.perception.models.classification import (
+    ClassificationNetwork,
+    HeatMapNetwork,
+    classification_network,
+)
+from swapnet_ros.perception.models.finder import finder_network
+from swapnet_ros.perception.models.image_input import InputChanges
+from swapnet_ros.perception.models.lane_catalogue import lane_network
+from swapnet_ros.perception.models.lanes import LaneNetwork
+from swapnet_ros.perception.models.segmentation import (
+    SegmentationNetwork,
+    segmentation_network,
+)
+from swapnet_ros.perception.models.task_classes import (
+    FIRE,
+    NATURAL_SCENES,
+    ROAD_SCENE,
+    TRAFFIC_LIGHTS,
+    TRAFFIC_SIGNS,
+)
+
+OWN = "own"
+"""Parameters of this value leave to the network how images are prepared."""
 
 
 def open_detection_network(values: Mapping[str, Any]) -> DetectionNetwork:
@@ -20,15 +44,126 @@ def open_detection_network(values: Mapping[str, Any]) -> DetectionNetwork:
         os.path.expanduser(values["network"]),
         weights=_path(values["weights"]),
         labels=_path(values["labels"]),
-        input_size=values["input_size"] or None,
+        input_size=_size(values["input_size"]),
     )
 
 
-TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], DetectionNetwork]] = {
-    "object_detection": open_detection_network
+def open_lane_network(values: Mapping[str, Any]) -> LaneNetwork:
+    """Find a lane network by the parameters of a `lane_detection` node.
+
+    Raises:
+        SwapNetError: there is no such network, or its files cannot be used.
+    """
+    outputs = values["outputs"]
+    return lane_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        outputs=None if outputs == OWN else outputs,
+        changes=_changes(values),
+    )
+
+
+def open_segmentation_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> SegmentationNetwork:
+    """Find a segmentation network by the parameters of a `semantic_segmentation` node.
+
+    Args:
+        values: the parameters.
+        default_labels: class names where nothing else tells them; None for Pascal VOC's.
+
+    Raises:
+        SwapNetError: there is no such network, or its files cannot be used.
+    """
+    return segmentation_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        labels=_path(values["labels"]),
+        default_labels=default_labels,
+        changes=_changes(values),
+    )
+
+
+def open_classification_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> ClassificationNetwork:
+    """Find a classification network by the parameters of a classification node.
+
+    Args:
+        values: the parameters.
+        default_labels: class names where nothing else tells them; None for ImageNet's.
+
+    Raises:
+        SwapNetError: there is no such network, or its files cannot be used.
+    """
+    return classification_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        labels=_path(values["labels"]),
+        default_labels=default_labels,
+        changes=_changes(values),
+    )
+
+
+def open_finder_network(
+    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
+) -> DetectionNetwork | HeatMapNetwork:
+    """Find a network that tells where something is: a detector, or a classifier with a heat map.
+
+    Args:
+        values: the parameters of a `fire_detection` or `wild_animal_recognition` node.
+        default_labels: class names of classifiers and users' networks where nothing else tells
+            them.
+
+    Raises:
+        SwapNetError: there is no such network, or its files cannot be used.
+    """
+    return finder_network(
+        os.path.expanduser(values["network"]),
+        weights=_path(values["weights"]),
+        labels=_path(values["labels"]),
+        default_labels=default_labels,
+        changes=_changes(values),
+    )
+
+
+TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "object_detection": open_detection_network,
+    "lane_detection": open_lane_network,
+    "semantic_segmentation": partial(open_segmentation_network, default_labels=ROAD_SCENE),
+    "traffic_sign_classification": partial(
+        open_classification_network, default_labels=TRAFFIC_SIGNS
+    ),
+    "traffic_light_classification": partial(
+        open_classification_network, default_labels=TRAFFIC_LIGHTS
+    ),
+    "natural_scene_classification": partial(
+        open_classification_network, default_labels=NATURAL_SCENES
+    ),
+    "fire_detection": partial(open_finder_network, default_labels=FIRE),
+    "wild_animal_recognition": open_finder_network,
 }
 """For every task: from a node's parameters to its network, with `name`, `build`,
 `example_inputs` and `weights` as `SwapRuntime.load` takes them."""
+
+
+def _size(pixels: Sequence[int]) -> tuple[int, int] | None:
+    """Height and width of `[side]` or `[height, width]`; None of nothing."""
+    return (pixels[0], pixels[-1]) if pixels else None
+
+
+def _changes(values: Mapping[str, Any]) -> InputChanges:
+    """The preprocessing that parameters set; what they leave is the network's own."""
+    fit, channels = values["input_fit"], values["input_channels"]
+    return InputChanges(
+        size=_size(values["input_size"]),
+        fit=None if fit == OWN else fit,
+        crop_share=values["input_crop_share"] or None,
+        channel_order=None if channels == OWN else channels,
+        scale=values["input_scale"] or None,
+        mean=tuple(values["input_mean"]) or None,
+        std=tuple(values["input_std"]) or None,
+    )
 
 
 def _path(text: str) -> Path | None:

@@ -1,20 +1,18 @@
 """What all task nodes share: images in, results out, parameters and diagnostics.
 
 [Note: threads of a task node]
-The node's executor thread runs callbacks: transitions, parameters, timers, and image messages,
-which it only hands to the worker. The worker thread decodes, prepares, waits for the core, and
-publishes; it lives from activation to deactivation. Whatever both touch is either frozen
-(parameter values, `Loaded`), has a lock of its own (`FrameTally`, the worker's slot), or changes
-only while no worker runs.
+The node's executor thread runs callbacks: transitions, parameters, timers. Images come on the
+camera hub's thread and are only handed to the worker. The worker thread decodes, prepares, waits
+for the core, and publishes; it lives from activation to deactivation. Whatever two of them touch is
+either frozen (parameter values, `Loaded`), has a lock of its own (`FrameTally`, the worker's
+waiting frames), or changes only while no worker runs.
 """
 
 from __future__ import annotations
 
 import abc
-import math
-import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,37 +20,24 @@ from typing import Any, ClassVar
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
-from rclpy.lifecycle import LifecyclePublisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from swapnet_core import ModelStats, SwappedModel, SwapRuntime
 from swapnet_core.sizes import format_size
 from swapnet_ros.nodes import diagnostics
+from swapnet_ros.nodes.cameras import CameraFrame, CameraHub
+from swapnet_ros.nodes.errors import ParameterValueError, StaleFrameError
+from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameTally, FrameWorker, Outcome
-from swapnet_ros.nodes.images import RgbImage, decode_image, encode_image
+from swapnet_ros.nodes.images import RgbImage, encode_image
+from swapnet_ros.nodes.intake import CameraIntake
 from swapnet_ros.nodes.lifecycle import GuardedLifecycleNode
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_specs import ParameterSpec
+from swapnet_ros.nodes.result_publishers import ResultPublishers
 
-# A slow network is better served with the newest frame than with a lost one sent again.
-IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-RESULT_QOS = QoSProfile(depth=10)
-DEBUG_QOS = QoSProfile(depth=1)
 LOG_PERIOD_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Where the time of one frame went, in seconds; the fields of `DetectionArray`."""
-
-    queue_s: float
-    decode_s: float
-    inference_s: float
-    total_s: float
-    stall_s: float
-    compute_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,36 +49,47 @@ class Loaded:
         is_random: its weights are random numbers.
         task: prepares images for the network and decodes its outputs.
         model: the network in the core.
-        results: publishes the task's messages.
-        debug_images: publishes images with the results drawn in.
+        publishers: where results go.
     """
 
     network: str
     is_random: bool
     task: Any
     model: SwappedModel
-    results: LifecyclePublisher
-    debug_images: LifecyclePublisher
+    publishers: ResultPublishers
 
 
 class TaskNode(GuardedLifecycleNode):
-    """A lifecycle node that runs one network on the newest image.
+    """A lifecycle node that runs one network on the newest images of its cameras.
 
-    A subclass names its parameters and its message, and says how to open its network, decode the
-    outputs, fill the message and draw the result. Its methods run on the worker thread, except
+    A subclass names its parameters and its messages, and says how to open its network, decode the
+    outputs, fill the messages and draw the result. Its methods run on the worker thread, except
     `open_network` and `make_task`, which run during the configure transition.
+
+    Attributes:
+        SPECS: the parameters.
+        RESULTS: message types of the result topics.
+        VISION: names of `vision_msgs` types by topic, published where that package is installed.
     """
 
     SPECS: ClassVar[Sequence[ParameterSpec]]
-    RESULT_TYPE: ClassVar[type]
-    RESULT_TOPIC: ClassVar[str]
+    RESULTS: ClassVar[Mapping[str, type]]
+    VISION: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, name: str, runtime: SwapRuntime, *, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        runtime: SwapRuntime,
+        hub: CameraHub,
+        *,
+        context: Context | None = None,
+    ) -> None:
         """Create an unconfigured node.
 
         Args:
             name: the node's name; topics follow from it.
             runtime: the process's core; stays open longer than this node.
+            hub: the process's cameras; some thread spins it while the node is active.
             context: ROS context, None for the default one.
 
         Raises:
@@ -101,12 +97,12 @@ class TaskNode(GuardedLifecycleNode):
         """
         super().__init__(name, context=context)
         self._runtime = runtime
+        self._hub = hub
         self._live = LiveParameters(self, self.SPECS, changed=self._wake_worker)
         self._tally = FrameTally()
         self._loaded: Loaded | None = None
         self._worker: FrameWorker | None = None
-        self._subscription: Any = None
-        self._last_image_s = -math.inf
+        self._intake: CameraIntake | None = None
         self._last_stats: ModelStats | None = None
         self._counts_before = FrameCounts()
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
@@ -127,22 +123,31 @@ class TaskNode(GuardedLifecycleNode):
         """Find the network that the parameters name; raises `SwapNetError` where there is none."""
 
     @abc.abstractmethod
-    def make_task(self, network: Any) -> Any:
-        """Make the object with `preprocess(image)` whose result has `inputs` for the network."""
+    def make_task(self, network: Any, values: Values) -> Any:
+        """Make the object with `preprocess` and `decode` around a network."""
 
     @abc.abstractmethod
-    def decode(self, task: Any, outputs: Any, prepared: Any, values: Values) -> Any:
-        """Turn the network's outputs into the task's result, with the thresholds of now."""
+    def analyse(self, run: FrameRun) -> Any:
+        """Prepare the image, run the network by `run.infer`, and decode what it returns."""
 
     @abc.abstractmethod
-    def make_message(self, result: Any, header: Header, network: str, timing: Timing) -> Any:
-        """Fill the result message."""
+    def make_messages(self, result: Any, origin: ResultOrigin) -> Mapping[str, Any]:
+        """Fill the messages for the topics of `RESULTS`."""
 
     @abc.abstractmethod
     def draw(self, image: RgbImage, result: Any) -> RgbImage:
         """Draw the result into a copy of the image."""
 
+    def make_vision_messages(self, result: Any, origin: ResultOrigin) -> Mapping[str, Any]:
+        """Fill the messages for the topics of `VISION`."""
+        return {}
+
     # Lifecycle.
+
+    @property
+    def values(self) -> Values:
+        """The parameters' values that hold now; a frozen view."""
+        return self._live.values
 
     @property
     def counts(self) -> FrameCounts:
@@ -153,13 +158,14 @@ class TaskNode(GuardedLifecycleNode):
     @property
     def is_autostarted(self) -> bool:
         """Whether the process configures and activates the node at its start."""
-        return bool(self._live.values["autostart"])
+        return bool(self.values["autostart"])
 
     def load(self) -> None:
         """Load the network and plan its share of the budget."""
-        values = self._live.values
+        values = self.values
+        self._camera_topics()  # a mistake in them is better told before a network is traced
         network = self.open_network(values)
-        task = self.make_task(network)
+        task = self.make_task(network, values)
         with ExitStack() as undo:
             model = self._runtime.load(
                 self.get_fully_qualified_name(),
@@ -169,15 +175,16 @@ class TaskNode(GuardedLifecycleNode):
                 rate_hz=values["max_rate_hz"] or None,
             )
             undo.callback(model.close)
-            results, debug_images = self._open_publishers()
+            publishers = ResultPublishers(
+                self, self.RESULTS, self.VISION, labels=getattr(network, "labels", ())
+            )
             undo.pop_all()
         self._loaded = Loaded(
             network=network.name,
             is_random=network.is_random,
             task=task,
             model=model,
-            results=results,
-            debug_images=debug_images,
+            publishers=publishers,
         )
         self._last_stats = model.stats()
         self.get_logger().info(_describe(network.name, self._last_stats))
@@ -187,14 +194,8 @@ class TaskNode(GuardedLifecycleNode):
                 "nothing. Set the parameter `weights` to a file for real results"
             )
 
-    def _open_publishers(self) -> tuple[LifecyclePublisher, LifecyclePublisher]:
-        """Open the topics for results and for debug images."""
-        results = self.create_lifecycle_publisher(self.RESULT_TYPE, self.RESULT_TOPIC, RESULT_QOS)
-        return results, self.create_lifecycle_publisher(Image, "~/debug_image", DEBUG_QOS)
-
     def begin(self) -> None:
-        """Subscribe to the images."""
-        self._last_image_s = time.monotonic()
+        """Begin to take images."""
         self._worker = FrameWorker(
             f"swapnet-{self.get_name()}",
             self._process,
@@ -203,19 +204,25 @@ class TaskNode(GuardedLifecycleNode):
             report=self._report,
         )
         self._worker.start()
-        topic, message_type = self.resolve_topic_name("image"), Image
-        if self._live.values["image_transport"] == "compressed":
-            # beside the raw topic, as image_transport has it: one remapping serves both
-            topic, message_type = f"{topic}/compressed", CompressedImage
-        self._subscription = self.create_subscription(
-            message_type, topic, self._take_image, IMAGE_QOS
+        self._loaded.publishers.announce_labels()
+        is_raw = self.values["image_transport"] == "raw"
+        self._intake = CameraIntake(
+            self._hub,
+            self._camera_topics(),
+            kind=Image if is_raw else CompressedImage,
+            take=self._counted(self.route(self._worker)),
         )
+        self._intake.open()
+
+    def route(self, worker: FrameWorker) -> Callable[[CameraFrame], None]:
+        """Say what becomes of an image on the hub's thread; returns at once."""
+        return lambda camera: worker.offer(Frame(camera=camera))
 
     def drain(self) -> None:
         """Take no more images and publish the result of the one in hand."""
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
         if self._worker is not None:
             worker = self._worker
             worker.stop()
@@ -227,47 +234,64 @@ class TaskNode(GuardedLifecycleNode):
         if self._loaded is None:
             return
         loaded, self._loaded = self._loaded, None
-        self.destroy_lifecycle_publisher(loaded.results)
-        self.destroy_lifecycle_publisher(loaded.debug_images)
+        loaded.publishers.close()
         loaded.model.close()
 
     # Frames.
 
-    def _take_image(self, message: Image | CompressedImage) -> None:
-        """Hand the message over: nothing else happens on the executor thread."""
-        worker = self._worker
-        if worker is not None:
-            self._last_image_s = time.monotonic()
-            worker.offer(message)
+    def _camera_topics(self) -> tuple[str, ...]:
+        """The cameras' topics, remapped and fully qualified.
+
+        Raises:
+            ParameterValueError: remapping made one of two.
+        """
+        topics = [self.resolve_topic_name(camera) for camera in self.values["cameras"]]
+        if len(set(topics)) < len(topics):
+            raise ParameterValueError(
+                f"cameras: two of {', '.join(self.values['cameras'])} are the same topic after "
+                f"remapping: {', '.join(topics)}"
+            )
+        if self.values["image_transport"] == "compressed":
+            # beside the raw topic, as image_transport has it: one remapping serves both
+            topics = [f"{topic}/compressed" for topic in topics]
+        return tuple(topics)
+
+    def _counted(self, take: Callable[[CameraFrame], None]) -> Callable[[CameraFrame], None]:
+        def count_and_take(camera: CameraFrame) -> None:
+            self._tally.count_received()
+            take(camera)
+
+        return count_and_take
 
     def _process(self, frame: Frame) -> None:
         """Do all the work of one frame, on the worker thread."""
-        loaded, values = self._loaded, self._live.values
-        started_s = time.monotonic()
-        image = decode_image(frame.message)
-        prepared = loaded.task.preprocess(image)
-        handed_s = time.monotonic()
+        loaded, values = self._loaded, self.values
+        self._check_age(frame.camera, values["max_age_s"])
         loaded.model.priority = values["priority"]
-        future = loaded.model.submit(
-            *prepared.inputs, deadline_s=_time_left_s(values["deadline_s"], frame, handed_s)
+        run = FrameRun(frame, loaded.task, loaded.model, values)
+        result = self.analyse(run)
+        before, self._last_stats = self._last_stats, loaded.model.stats()
+        origin = ResultOrigin(
+            header=frame.camera.header,
+            network=loaded.network,
+            timing=run.timing(before, self._last_stats),
         )
-        outputs = future.result()
-        answered_s = time.monotonic()
-        result = self.decode(loaded.task, outputs, prepared, values)
-        stats, before = loaded.model.stats(), self._last_stats
-        self._last_stats = stats
-        timing = Timing(
-            queue_s=started_s - frame.arrived_s,
-            decode_s=handed_s - started_s,
-            inference_s=answered_s - handed_s,
-            total_s=time.monotonic() - frame.arrived_s,
-            stall_s=stats.stall_s - before.stall_s,
-            compute_s=stats.compute_s - before.compute_s,
-        )
-        header = frame.message.header
-        loaded.results.publish(self.make_message(result, header, loaded.network, timing))
-        if loaded.debug_images.get_subscription_count() > 0:
-            loaded.debug_images.publish(encode_image(self.draw(image, result), header))
+        publishers = loaded.publishers
+        publishers.publish(self.make_messages(result, origin))
+        if publishers.has_vision_listeners():
+            publishers.publish_vision(self.make_vision_messages(result, origin))
+        if publishers.has_debug_listeners():
+            drawn = self.draw(frame.camera.image(), result)
+            publishers.publish_debug(encode_image(drawn, frame.camera.header))
+
+    def _check_age(self, camera: CameraFrame, max_age_s: float) -> None:
+        """Refuse an image that is too old by its stamp; one without a stamp has no age."""
+        stamp = Time.from_msg(camera.header.stamp)
+        if max_age_s == 0 or stamp.nanoseconds == 0:
+            return
+        age_s = (self.get_clock().now().nanoseconds - stamp.nanoseconds) / 1e9
+        if age_s > max_age_s:
+            raise StaleFrameError(age_s=age_s, max_age_s=max_age_s)
 
     def _report(self, outcome: Outcome, error: Exception) -> None:
         """Tell why a frame was not processed: in the log at most every few seconds."""
@@ -278,11 +302,13 @@ class TaskNode(GuardedLifecycleNode):
             log.error(f"frame failed: {details}", throttle_duration_sec=LOG_PERIOD_S)
         elif outcome is Outcome.LATE:
             log.warning(f"frame was late: {error}", throttle_duration_sec=LOG_PERIOD_S)
+        elif outcome is Outcome.STALE:
+            log.warning(f"frame was stale: {error}", throttle_duration_sec=LOG_PERIOD_S)
         else:
             log.warning(f"frame refused: {error}", throttle_duration_sec=LOG_PERIOD_S)
 
     def _period_s(self) -> float:
-        rate_hz = self._live.values["max_rate_hz"]
+        rate_hz = self.values["max_rate_hz"]
         return 1 / rate_hz if rate_hz > 0 else 0.0
 
     def _wake_worker(self) -> None:
@@ -292,9 +318,12 @@ class TaskNode(GuardedLifecycleNode):
 
     # Diagnostics.
 
+    def input_ages_s(self) -> Mapping[str, float]:
+        """Seconds since the last message on each topic that the node needs, while it is active."""
+        return self._intake.ages_s() if self._intake is not None else {}
+
     def _publish_diagnostics(self) -> None:
         counts, loaded = self.counts, self._loaded
-        is_active = self._worker is not None
         health = diagnostics.TaskHealth(
             node=self.get_fully_qualified_name(),
             state=self.state_label,
@@ -302,20 +331,13 @@ class TaskNode(GuardedLifecycleNode):
             is_random=loaded.is_random if loaded else False,
             counts=counts,
             counts_before=self._counts_before,
-            image_age_s=time.monotonic() - self._last_image_s if is_active else None,
+            input_ages_s=self.input_ages_s(),
             last_problem=self.last_problem,
             failed_transition=self.failed_transition,
             model=loaded.model.stats() if loaded else None,
         )
         self._counts_before = counts
         diagnostics.publish_status(self, self._diagnostics, diagnostics.task_status(health))
-
-
-def _time_left_s(deadline_s: float, frame: Frame, now_s: float) -> float | None:
-    """Time until a frame's deadline; 0 once it has passed, None without a deadline."""
-    if deadline_s == 0:
-        return None
-    return max(0.0, frame.arrived_s + deadline_s - now_s)
 
 
 def _describe(network: str, stats: ModelStats) -> str:

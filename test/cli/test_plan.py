@@ -138,7 +138,7 @@ def write_scenario(tmp_path):
         parameters = {
             "swapnet": {"budget": "1GiB", "nodes": nodes},
             "object_detection": {"network": str(tmp_path / "small.cfg"), "max_rate_hz": 0.01},
-            "north": {"network": str(tmp_path / "small.cfg"), "input_size": 64},
+            "north": {"network": str(tmp_path / "small.cfg"), "input_size": [64]},
         }
         for node, changes in sections.items():
             parameters.setdefault(node, {}).update(changes)

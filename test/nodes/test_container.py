@@ -32,7 +32,7 @@ def test_nodes_are_named_after_their_task_or_as_wanted():
     ("entries", "reason"),
     [
         (["objekt_detection"], "no task 'objekt_detection'; did you mean 'object_detection'?"),
-        (["north=sonar"], "no task 'sonar'; known are object_detection"),
+        (["north=sonar"], "no task 'sonar'; known are object_detection, lane_detection"),
         (["2north=object_detection"], "'2north' cannot be the name of a node"),
         (["=object_detection"], "'' cannot be the name of a node"),
         (["object_detection", "object_detection"], "two nodes would be called"),
@@ -57,11 +57,12 @@ def test_mistakes_in_parameters_stop_the_start(start_host):
     assert len(caught.value.problems) == 2
     for changes, reason in (
         ({"nodes": ["sonar"]}, "no task 'sonar'"),
-        ({"budget": "lots"}, "budget: not a size: 'lots'"),
         ({"device": "abacus"}, "no device 'abacus'"),
     ):
         with pytest.raises(ParameterValueError, match=reason):
             start_host(swapnet=changes)
+    with pytest.raises(ParameterSourceError, match="budget: not a size: 'lots'"):
+        start_host(swapnet={"budget": "lots"})
 
 
 class Process:

@@ -10,7 +10,8 @@ import pytest
 from sensor_msgs.msg import Image
 
 from swapnet_core.errors import DeadlineMissedError, NetworkError
-from swapnet_ros.nodes.errors import ImageMessageError
+from swapnet_ros.nodes.cameras import CameraFrame
+from swapnet_ros.nodes.errors import ImageMessageError, StaleFrameError
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameTally, FrameWorker, Outcome, classify
 from swapnet_ros.perception.errors import ImageError
 
@@ -51,19 +52,38 @@ def bench():
     bench.worker.stop()
 
 
-def image(width: int) -> Image:
-    return Image(width=width)
+def image(number: int, topic: str = "/image") -> Frame:
+    """A frame that is known by its stamp."""
+    message = Image()
+    message.header.stamp.sec = number
+    return Frame(camera=CameraFrame(topic, message, arrived_s=0.0))
+
+
+def number_of(frame: Frame) -> int:
+    return frame.camera.header.stamp.sec
 
 
 def test_a_slow_worker_gets_the_newest_frame(bench: Bench) -> None:
     bench.worker.offer(image(1))
-    assert bench.started.get(timeout=5).message.width == 1
-    for width in (2, 3, 4):
-        bench.worker.offer(image(width))
+    assert number_of(bench.started.get(timeout=5)) == 1
+    for number in (2, 3, 4):
+        bench.worker.offer(image(number))
     bench.finish.put(None)
-    assert bench.started.get(timeout=5).message.width == 4
+    assert number_of(bench.started.get(timeout=5)) == 4
     counts = bench.counts()
-    assert (counts.received, counts.processed, counts.dropped) == (4, 1, 2)
+    assert (counts.processed, counts.dropped) == (1, 2)
+
+
+def test_a_fast_camera_gets_no_more_turns_than_a_slow_one(bench: Bench) -> None:
+    bench.worker.offer(image(0))
+    bench.started.get(timeout=5)
+    bench.worker.offer(image(1, "/fast"))
+    bench.worker.offer(image(2, "/slow"))
+    for turn, (topic, number) in enumerate([("/fast", 10), ("/slow", 2), ("/fast", 30)]):
+        bench.worker.offer(image(10 * (turn + 1), "/fast"))
+        bench.finish.put(None)
+        frame = bench.started.get(timeout=5)
+        assert (frame.camera.topic, number_of(frame)) == (topic, number)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +92,7 @@ def test_a_slow_worker_gets_the_newest_frame(bench: Bench) -> None:
         (ImageMessageError("step"), Outcome.REFUSED),
         (ImageError("shape"), Outcome.REFUSED),
         (DeadlineMissedError("late", late_s=0.1), Outcome.LATE),
+        (StaleFrameError(age_s=2.0, max_age_s=1.0), Outcome.STALE),
         (NetworkError("network"), Outcome.FAILED),
         (ZeroDivisionError("bug"), Outcome.FAILED),
     ],
@@ -84,7 +105,7 @@ def test_an_error_is_reported_and_the_next_frame_goes_on(
     bench.started.get(timeout=5)
     bench.finish.put(error)
     bench.worker.offer(image(2))
-    assert bench.started.get(timeout=5).message.width == 2
+    assert number_of(bench.started.get(timeout=5)) == 2
     assert bench.reported == [(outcome, error)]
     assert getattr(bench.counts(), outcome.value) == 1
 
@@ -97,7 +118,7 @@ def test_stop_finishes_the_frame_in_hand_and_drops_the_waiting_one() -> None:
     bench.worker.offer(image(2))
     threading.Timer(0.05, bench.finish.put, [None]).start()
     bench.worker.stop()
-    assert bench.counts() == FrameCounts(received=2, processed=1, dropped=1)
+    assert bench.counts() == FrameCounts(processed=1, dropped=1)
 
 
 def test_the_period_holds_between_starts_and_can_change(bench: Bench) -> None:
@@ -116,4 +137,4 @@ def test_the_period_holds_between_starts_and_can_change(bench: Bench) -> None:
         bench.started.get(timeout=0.1)
     bench.period_s = 0.0
     bench.worker.wake()
-    assert bench.started.get(timeout=5).message.width == 3
+    assert number_of(bench.started.get(timeout=5)) == 3

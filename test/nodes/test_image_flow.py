@@ -38,12 +38,12 @@ def test_a_result_carries_the_header_and_the_size_of_its_image(robot, active, st
 
 
 def test_times_of_a_result_add_up(robot, active, street_message):
-    result = robot.show(street_message)
-    parts = (result.queue_s, result.decode_s, result.inference_s)
+    timing = robot.show(street_message).timing
+    parts = (timing.queue_s, timing.decode_s, timing.inference_s)
     assert all(part >= 0 for part in parts)
-    assert sum(parts) <= result.total_s
-    assert 0 < result.compute_s <= result.inference_s
-    assert result.stall_s >= 0
+    assert sum(parts) <= timing.total_s
+    assert 0 < timing.compute_s <= timing.inference_s
+    assert timing.stall_s >= 0
 
 
 def test_frames_fed_too_fast_are_dropped_and_counted(robot, active, street_message, wait_until):
@@ -62,7 +62,7 @@ def test_frames_fed_too_fast_are_dropped_and_counted(robot, active, street_messa
     assert stamps == sorted(set(stamps))
 
 
-COUNTS = ("received", "processed", "dropped", "refused", "late", "failed")
+COUNTS = ("received", "processed", "dropped", "refused", "stale", "late", "failed")
 
 
 def spoilt(message: Image, **changes: object) -> Image:
@@ -144,9 +144,7 @@ def test_the_debug_image_is_drawn_only_while_someone_listens(
     assert (picture != street).any()
     robot.node.destroy_subscription(listener)
     drawn = []
-    monkeypatch.setattr(
-        "swapnet_ros.nodes.object_detection.draw_detections", lambda *_: drawn.append(1)
-    )
+    monkeypatch.setattr("swapnet_ros.nodes.detection.draw_detections", lambda *_: drawn.append(1))
     time.sleep(0.5)
     robot.show(street_message)
     assert not drawn
@@ -193,9 +191,11 @@ def test_an_error_in_the_network_is_reported_and_the_next_frame_goes_on(
 
 
 def test_a_camera_that_is_silent_is_named(robot, active, monkeypatch, wait_until):
-    monkeypatch.setattr("swapnet_ros.nodes.diagnostics.NO_IMAGE_WARNING_S", 0.5)
+    monkeypatch.setattr("swapnet_ros.nodes.diagnostics.SILENCE_WARNING_S", 0.5)
     status = wait_until(
-        lambda: next((s for s in robot.diagnostics if "no image for" in s.message), None),
+        lambda: next(
+            (s for s in robot.diagnostics if "no message on /image for" in s.message), None
+        ),
         "a warning",
     )
     assert status.level == DiagnosticStatus.WARN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from swapnet_ros.nodes.newest import NewestSlot
+from swapnet_ros.nodes.newest import NewestOfEach
 
 
 def at_once() -> float:
@@ -13,42 +13,55 @@ def at_once() -> float:
 
 
 def test_the_newest_item_is_taken_and_the_others_are_counted() -> None:
-    slot: NewestSlot[int] = NewestSlot()
+    slot: NewestOfEach[int] = NewestOfEach()
     for item in range(5):
-        slot.put(item)
+        slot.put("camera", item)
     assert slot.take(at_once) == 4
     assert slot.dropped == 4
 
 
+def test_each_source_keeps_its_newest_item_and_its_place_in_the_order() -> None:
+    slot: NewestOfEach[str] = NewestOfEach()
+    slot.put("fast", "fast 1")
+    slot.put("slow", "slow 1")
+    slot.put("fast", "fast 2")
+    slot.put("fast", "fast 3")
+    assert slot.take(at_once) == "fast 3"
+    slot.put("fast", "fast 4")
+    assert slot.take(at_once) == "slow 1"
+    assert slot.take(at_once) == "fast 4"
+    assert slot.dropped == 2
+
+
 def test_take_waits_for_an_item() -> None:
-    slot: NewestSlot[str] = NewestSlot()
+    slot: NewestOfEach[str] = NewestOfEach()
     taken: list[str | None] = []
     taker = threading.Thread(target=lambda: taken.append(slot.take(at_once)))
     taker.start()
-    slot.put("frame")
+    slot.put("camera", "frame")
     taker.join(5)
     assert taken == ["frame"]
     assert slot.dropped == 0
 
 
 def test_close_ends_a_waiting_take_and_drops_what_waits() -> None:
-    slot: NewestSlot[str] = NewestSlot()
+    slot: NewestOfEach[str] = NewestOfEach()
     taken: list[str | None] = []
     taker = threading.Thread(target=lambda: taken.append(slot.take(lambda: float("inf"))))
     taker.start()
-    slot.put("too early")
+    slot.put("camera", "too early")
     slot.close()
     taker.join(5)
-    slot.put("too late")
+    slot.put("camera", "too late")
     assert taken == [None]
     assert slot.dropped == 2
     assert slot.take(at_once) is None
 
 
 def test_nothing_is_taken_before_its_time_and_then_the_newest() -> None:
-    slot: NewestSlot[int] = NewestSlot()
+    slot: NewestOfEach[int] = NewestOfEach()
     earliest_s = time.monotonic() + 0.1
-    slot.put(1)
+    slot.put("camera", 1)
     taken: list[tuple[int | None, float]] = []
 
     def take() -> None:
@@ -56,7 +69,7 @@ def test_nothing_is_taken_before_its_time_and_then_the_newest() -> None:
 
     taker = threading.Thread(target=take)
     taker.start()
-    slot.put(2)
+    slot.put("camera", 2)
     taker.join(5)
     (item, taken_s) = taken[0]
     assert item == 2
@@ -64,9 +77,9 @@ def test_nothing_is_taken_before_its_time_and_then_the_newest() -> None:
 
 
 def test_wake_asks_again_when_the_time_has_changed() -> None:
-    slot: NewestSlot[int] = NewestSlot()
+    slot: NewestOfEach[int] = NewestOfEach()
     earliest = [time.monotonic() + 3600]
-    slot.put(1)
+    slot.put("camera", 1)
     taken: list[int | None] = []
     taker = threading.Thread(target=lambda: taken.append(slot.take(lambda: earliest[0])))
     taker.start()
@@ -77,7 +90,7 @@ def test_wake_asks_again_when_the_time_has_changed() -> None:
 
 
 def test_every_item_of_many_putters_is_taken_or_counted() -> None:
-    slot: NewestSlot[int] = NewestSlot()
+    slot: NewestOfEach[int] = NewestOfEach()
     taken: list[int] = []
 
     def take_all() -> None:
@@ -87,7 +100,8 @@ def test_every_item_of_many_putters_is_taken_or_counted() -> None:
     taker = threading.Thread(target=take_all)
     taker.start()
     putters = [
-        threading.Thread(target=lambda: [slot.put(item) for item in range(500)]) for _ in range(4)
+        threading.Thread(target=lambda: [slot.put("camera", item) for item in range(500)])
+        for _ in range(4)
     ]
     for putter in putters:
         putter.start()

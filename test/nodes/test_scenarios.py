@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from swapnet_core import SwapRuntime
+from swapnet_ros.nodes.container import PerceptionHost
+from swapnet_ros.nodes.errors import ParameterSourceError
 from swapnet_ros.nodes.hosted_nodes import parse_nodes
 from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
 from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
@@ -23,7 +27,25 @@ ARGUMENTS = {
     "device",
     "autostart",
     "log_level",
-    "image",
+}
+CAMERAS = {
+    "self_driving": {"image"},
+    "roadside_unit": {"image_north", "image_south"},
+    "uav_surveillance": {"image"},
+}
+TASKS_OF = {
+    "self_driving": {
+        "lane_detection": 1,
+        "object_detection": 1,
+        "semantic_segmentation": 1,
+        "traffic_sign_classification": 1,
+    },
+    "roadside_unit": {
+        "object_detection": 2,
+        "natural_scene_classification": 2,
+        "traffic_light_classification": 1,
+    },
+    "uav_surveillance": {"fire_detection": 1, "wild_animal_recognition": 1},
 }
 
 
@@ -43,6 +65,63 @@ def test_a_parameter_file_fits_its_nodes_in_every_namespace(scenario, namespace)
     check_assignments(assignments, nodes)
     for assignment in assignments:
         assert any(assignment.is_for(node) for node in nodes), assignment
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_hosts_its_tasks(scenario):
+    hosted = parse_nodes(hosted_by(ROOT / "config" / f"{scenario}.yaml"))
+    assert Counter(node.task for node in hosted) == TASKS_OF[scenario]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_cameras_of_a_parameter_file_are_those_of_its_launch_file(scenario):
+    sections = yaml.safe_load((ROOT / "config" / f"{scenario}.yaml").read_text())
+    nodes = parse_nodes(hosted_by(ROOT / "config" / f"{scenario}.yaml"))
+    used = {
+        camera
+        for node in nodes
+        for camera in sections[f"/**/{node.name}"]["ros__parameters"].get("cameras", ["image"])
+    }
+    assert used == CAMERAS[scenario]
+
+
+def spoil(scenario: str, old: str, new: str, folder: Path) -> Path:
+    """A scenario's parameter file with one mistake in it."""
+    text = (ROOT / "config" / f"{scenario}.yaml").read_text()
+    assert old in text
+    path = folder / f"{scenario}.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+MISTAKES = [
+    ("self_driving", "score_threshold:", "score_treshold:", "lane_detection", "score_treshold"),
+    ("self_driving", "max_rate_hz: 0.0", "max_rate_hz: 1", "semantic_segmentation", "max_rate_hz"),
+    ("self_driving", "[0.5, 0.1,", "[0.5, 1.1,", "traffic_sign_classification", "region"),
+    ("self_driving", "regions: region", "regions: left", "traffic_sign_classification", "regions"),
+    ("roadside_unit", "[image_north]", "image_north", "detection_north", "cameras"),
+    ("roadside_unit", "[image_north, image_south]", "[a b]", "traffic_light", "cameras"),
+    ("roadside_unit", "network: resnet152", "network: 152", "scene_north", "network"),
+    ("uav_surveillance", "priority: 10", "priority: 1000", "fire_detection", "priority"),
+    ("uav_surveillance", "budget: ", "budget: lots of ", "swapnet", "budget"),
+]
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(("scenario", "old", "new", "node", "key"), MISTAKES)
+def test_a_mistake_is_told_by_file_and_key_before_a_network_loads(
+    scenario, old, new, node, key, tmp_path, domain_id, monkeypatch
+):
+    path = spoil(scenario, old, new, tmp_path)
+    loaded = []
+    monkeypatch.setattr(SwapRuntime, "load", lambda *_, **__: loaded.append(1))
+    with pytest.raises(ParameterSourceError) as caught:
+        PerceptionHost(["--ros-args", "--params-file", str(path)], domain_id=domain_id)
+    (problem,) = caught.value.problems
+    assert str(path) in problem
+    assert node in problem
+    assert key in problem
+    assert not loaded
 
 
 def describe_by_file(scenario: str):
@@ -70,7 +149,7 @@ def describe():
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_launch_file_has_the_arguments_of_every_scenario(describe, scenario):
     described = {each.name: each for each in describe(scenario).get_launch_arguments()}
-    assert described.keys() == ARGUMENTS
+    assert described.keys() == ARGUMENTS | CAMERAS[scenario]
     default = described["params_file"].default_value[0].text
     assert Path(default) == ROOT / "config" / f"{scenario}.yaml"
     assert all(each.description for each in described.values())
@@ -106,6 +185,13 @@ def test_arguments_override_the_file_in_every_section(describe, tmp_path, monkey
     assert yaml.safe_load(overrides.read_text()) == {
         "/**/*": {"ros__parameters": {"budget": "48MiB", "device": "cpu", "autostart": False}}
     }
+
+
+def test_every_camera_is_remapped(describe):
+    arguments = {"image_north": "/n/image", "image_south": "/s/image"}
+    (node,) = perceptions_of(describe("roadside_unit"), arguments)
+    remapped = [tuple(part[0].text for part in pair) for pair in node._Node__remappings]
+    assert remapped == [("image_north", "/n/image"), ("image_south", "/s/image")]
 
 
 def test_without_arguments_nothing_is_overridden(describe, tmp_path, monkeypatch):

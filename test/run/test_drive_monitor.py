@@ -59,13 +59,17 @@ def _spin_until(ros, is_done, timeout_s=10.0):
 def test_results_find_their_frames_by_stamp(ros, monitor, stand_in):
     from std_msgs.msg import Header
 
-    from swapnet_ros.msg import Detection, DetectionArray, PlayedFrame
+    from swapnet_ros.msg import Detection, DetectionArray, FrameTiming, PlayedFrame
 
     stamp = stand_in.node.get_clock().now().to_msg()
     header = Header(stamp=stamp, frame_id="camera")
     box = Detection(class_id=3, label="bus", score=0.5, x_min=1.0, y_min=2.0, x_max=9.0, y_max=8.0)
     result = DetectionArray(
-        header=header, width=20, height=10, detections=[box], total_s=0.2, inference_s=0.1
+        header=header,
+        width=20,
+        height=10,
+        detections=[box],
+        timing=FrameTiming(total_s=0.2, inference_s=0.1),
     )
     stand_in.detections.publish(result)
     stand_in.played.publish(PlayedFrame(header=header, index=7))

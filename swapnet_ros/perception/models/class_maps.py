@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -58,7 +60,7 @@ def with_class_maps(network: nn.Module, name: str) -> nn.Module:
         Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016.
     """
     try:
-        traced = fx.symbolic_trace(network)
+        traced = _trace(network)
     # following a user's forward may fail with anything
     except Exception as error:
         raise NoClassMapError(f"the code of {name} cannot be followed: {error}") from error
@@ -75,6 +77,42 @@ def with_class_maps(network: nn.Module, name: str) -> nn.Module:
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced.eval()
+
+
+class _OwnThreadTracer(fx.Tracer):
+    """Follows the network of the thread that made it.
+
+    [Note: tracing beside running networks] While it traces, torch.fx replaces `nn.Module.__call__`
+    and `__getattr__` for the whole process. What other threads call meanwhile, such as a network
+    that works on a camera's image, is none of its business and runs as it would without it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Follow a call of this thread; let another one's pass."""
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Follow a look-up of this thread; let another one's pass."""
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+# Two tracers at a time would not restore what they replaced.
+_TRACING = threading.Lock()
+
+
+def _trace(network: nn.Module) -> fx.GraphModule:
+    with _TRACING:
+        tracer = _OwnThreadTracer()
+        graph = tracer.trace(network)
+        return fx.GraphModule(tracer.root, graph, type(network).__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

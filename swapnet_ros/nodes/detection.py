@@ -1,0 +1,123 @@
+"""The nodes that find things: images in, boxes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from swapnet_ros.msg import Detection as DetectionMessage
+from swapnet_ros.msg import DetectionArray
+from swapnet_ros.nodes import vision_messages
+from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
+from swapnet_ros.nodes.images import RgbImage
+from swapnet_ros.nodes.live_parameters import Values
+from swapnet_ros.nodes.task_networks import TASK_NETWORKS
+from swapnet_ros.nodes.task_node import TaskNode
+from swapnet_ros.nodes.task_parameters import (
+    FIRE_DETECTION,
+    OBJECT_DETECTION,
+    WILD_ANIMAL_RECOGNITION,
+)
+from swapnet_ros.perception.drawing import draw_detections
+from swapnet_ros.perception.models.catalogue import DetectionNetwork
+from swapnet_ros.perception.models.classification import HeatMapNetwork
+from swapnet_ros.perception.tasks.finding import (
+    Finder,
+    fire_detection,
+    wild_animal_recognition,
+)
+from swapnet_ros.perception.tasks.object_detection import (
+    Detection,
+    DetectionResult,
+    ObjectDetection,
+)
+
+FinderNetwork = DetectionNetwork | HeatMapNetwork
+DETECTIONS, VISION_DETECTIONS = "~/detections", "~/vision/detections"
+
+
+class DetectionNode(TaskNode):
+    """Finds things in images; publishes `~/detections`."""
+
+    TASK: ClassVar[str]
+    RESULTS: ClassVar[Mapping[str, type]] = {DETECTIONS: DetectionArray}
+    VISION: ClassVar[Mapping[str, str]] = {VISION_DETECTIONS: "Detection2DArray"}
+
+    def open_network(self, values: Values) -> DetectionNetwork:
+        """Find the network that the parameters name."""
+        return TASK_NETWORKS[self.TASK](values)
+
+    def make_task(self, network: DetectionNetwork, values: Values) -> ObjectDetection:
+        """Make the detection task for a network."""
+        return ObjectDetection(network)
+
+    def analyse(self, run: FrameRun) -> DetectionResult:
+        """Find boxes in pixels of the source image."""
+        prepared = run.task.preprocess(run.frame.camera.image())
+        return run.task.decode(
+            run.infer(prepared.inputs),
+            prepared,
+            score_threshold=run.values["score_threshold"],
+            iou_threshold=run.values["iou_threshold"],
+            max_detections=run.values["max_detections"],
+        )
+
+    def make_messages(self, result: DetectionResult, origin: ResultOrigin) -> Mapping[str, Any]:
+        """Fill a `DetectionArray`."""
+        message = DetectionArray(
+            header=origin.header,
+            network=origin.network,
+            width=result.width,
+            height=result.height,
+            detections=[_to_message(detection) for detection in result.detections],
+            timing=origin.timing,
+        )
+        return {DETECTIONS: message}
+
+    def make_vision_messages(
+        self, result: DetectionResult, origin: ResultOrigin
+    ) -> Mapping[str, Any]:
+        """Fill a `vision_msgs/Detection2DArray`."""
+        return {VISION_DETECTIONS: vision_messages.detections(result, origin.header)}
+
+    def draw(self, image: RgbImage, result: DetectionResult) -> RgbImage:
+        """Draw boxes, labels and scores."""
+        return draw_detections(image, result)
+
+
+class ObjectDetectionNode(DetectionNode):
+    """Detects objects with a Darknet or torchvision network."""
+
+    TASK, SPECS = "object_detection", OBJECT_DETECTION
+
+
+class FireDetectionNode(DetectionNode):
+    """Finds fire and smoke, with a detector, or with a classifier that tells where."""
+
+    TASK, SPECS = "fire_detection", FIRE_DETECTION
+
+    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
+        """Make the task for a network of either kind."""
+        return fire_detection(network)
+
+
+class WildAnimalRecognitionNode(DetectionNode):
+    """Recognises animals, with a detector, or with a classifier that tells where."""
+
+    TASK, SPECS = "wild_animal_recognition", WILD_ANIMAL_RECOGNITION
+
+    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
+        """Make the task for a network of either kind."""
+        return wild_animal_recognition(network)
+
+
+def _to_message(detection: Detection) -> DetectionMessage:
+    return DetectionMessage(
+        class_id=detection.class_id,
+        label=detection.label,
+        score=detection.score,
+        x_min=detection.x_min,
+        y_min=detection.y_min,
+        x_max=detection.x_max,
+        y_max=detection.y_max,
+    )

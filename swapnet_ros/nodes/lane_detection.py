@@ -1,0 +1,67 @@
+"""The `lane_detection` node: images in, lane lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from swapnet_ros.msg import Lane as LaneMessage
+from swapnet_ros.msg import LaneArray, LanePoint
+from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
+from swapnet_ros.nodes.images import RgbImage
+from swapnet_ros.nodes.live_parameters import Values
+from swapnet_ros.nodes.task_networks import open_lane_network
+from swapnet_ros.nodes.task_node import TaskNode
+from swapnet_ros.nodes.task_parameters import LANE_DETECTION
+from swapnet_ros.perception.drawing import draw_lanes
+from swapnet_ros.perception.tasks.lane_detection import Lane, LaneDetection, LaneResult
+
+LANES = "~/lanes"
+
+
+class LaneDetectionNode(TaskNode):
+    """Finds lane lines; publishes `~/lanes`."""
+
+    SPECS = LANE_DETECTION
+    RESULTS: ClassVar[Mapping[str, type]] = {LANES: LaneArray}
+
+    def open_network(self, values: Values) -> Any:
+        """Find the network that the parameters name."""
+        return open_lane_network(values)
+
+    def make_task(self, network: Any, values: Values) -> LaneDetection:
+        """Make the lane task for a network."""
+        return LaneDetection(network)
+
+    def analyse(self, run: FrameRun) -> LaneResult:
+        """Find lane lines in pixels of the source image."""
+        prepared = run.task.preprocess(run.frame.camera.image())
+        return run.task.decode(
+            run.infer(prepared.inputs),
+            prepared,
+            score_threshold=run.values["score_threshold"],
+            min_points=run.values["min_points"],
+            max_lanes=run.values["max_lanes"],
+        )
+
+    def make_messages(self, result: LaneResult, origin: ResultOrigin) -> Mapping[str, Any]:
+        """Fill a `LaneArray`."""
+        message = LaneArray(
+            header=origin.header,
+            network=origin.network,
+            width=result.width,
+            height=result.height,
+            lanes=[_to_message(lane) for lane in result.lanes],
+            timing=origin.timing,
+        )
+        return {LANES: message}
+
+    def draw(self, image: RgbImage, result: LaneResult) -> RgbImage:
+        """Draw the lane lines, the camera's own ones apart."""
+        return draw_lanes(image, result)
+
+
+def _to_message(lane: Lane) -> LaneMessage:
+    # rosidl ends the process over a NumPy number where a message has a Python one
+    points = [LanePoint(x=x, y=y) for x, y in lane.points.tolist()]
+    return LaneMessage(points=points, score=float(lane.score), is_ego=bool(lane.is_ego))
