@@ -120,13 +120,18 @@ class _RecordingSource:
 
     def __init__(self, lender: WeightLender) -> None:
         self.record = AccessRecord()
+        self.is_lending = False
         self._lender = lender
         self._owner: dict[int, int] = {}
         self._latest: dict[int, int] = {}
 
     def access(self, weight: int) -> torch.Tensor:
         key: list[int] = []
-        tensor = self._lender.lend(weight, lambda: self._forget(key))
+        self.is_lending = True
+        try:
+            tensor = self._lender.lend(weight, lambda: self._forget(key))
+        finally:
+            self.is_lending = False
         key.append(tensor.untyped_storage()._cdata)
         self._owner[key[0]] = weight
         self._latest[weight] = len(self.record.accesses)
@@ -179,6 +184,8 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if self._source.is_lending:  # whoever reads or draws the weight works with tensors, too
+            return func(*args, **(kwargs or {}))
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
                 self._source.see_read(leaf, weight_read_by(func, args))

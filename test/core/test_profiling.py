@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from swapnet_core import NetworkError, SwapRuntime
 from swapnet_core.profiling import profile_network
+from swapnet_core.sizes import MIB
 
 
 class Counted(nn.Module):
@@ -69,3 +71,26 @@ def test_a_later_load_takes_the_profile(cache_dir: Path) -> None:
 def test_a_network_that_cannot_be_traced(cache_dir: Path) -> None:
     with pytest.raises(NetworkError):
         profile_network(Counted().train(), (_IMAGE,), cache_dir=cache_dir)
+
+
+class _Drawn(Mapping[str, torch.Tensor]):
+    """Makes its tensors when they are asked for, as seeded random weights do."""
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        shape = {"weight": (4096, 4096), "bias": (4096,)}[name]
+        return torch.randn(shape).mul_(0.01)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("weight", "bias"))
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_weights_that_are_drawn_when_asked_for_are_no_activations(cache_dir: Path) -> None:
+    inputs = (torch.ones(1, 4096),)
+    profile = profile_network(
+        lambda: nn.Linear(4096, 4096), inputs, weights=_Drawn(), cache_dir=cache_dir
+    )
+    assert profile.weight_bytes > 64 * MIB
+    assert profile.trace.activation_bytes < 16 * MIB
