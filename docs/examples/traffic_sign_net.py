@@ -37,7 +37,7 @@ class TrafficSignNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # how images are prepared; see docs/own_network.md for the keys
+        # how images are prepared; see docs/networks.md for the keys
         self.image_input = {
             "size": 32,
             "fit": "squash",

@@ -1,6 +1,7 @@
-"""What a detection network needs with everything in memory, and the least it can do with.
+"""What a network needs with everything in memory, and the least it can do with.
 
-A program of its own (`python -m swapnet_ros.evaluation.network_demand yolov3`), so that the memory
+A program of its own (`python -m swapnet_ros.evaluation.network_demand yolov3`, or with
+`--task fire_detection` for a task's own network), so that the memory
 is free again when the answer is there. It leaves the network's block file in the cache.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swapnet_core import BudgetTooSmallError, SwapNetError, SwapRuntime
-from swapnet_ros.perception.models.catalogue import detection_network
+from swapnet_ros.perception.models.task_networks import open_task_network, task_names
 
 _AMPLE_BUDGET = "64GiB"
 
@@ -37,18 +38,25 @@ class NetworkDemand:
     least_bytes: int
 
 
-def measure_demand(network: str, *, weights: Path | None, labels: Path | None) -> NetworkDemand:
-    """Load a detection network with an ample budget and read off its demand.
+def measure_demand(
+    network: str,
+    *,
+    weights: Path | None,
+    labels: Path | None,
+    task: str = "object_detection",
+) -> NetworkDemand:
+    """Load a network with an ample budget and read off its demand.
 
     Args:
-        network: name or path, as for `detection_network`.
+        network: name or path, as the task takes it; empty for the task's own.
         weights: weights file; None for random weights.
-        labels: file of class names; None for the network's own.
+        labels: file of class names; None for the task's or the network's own.
+        task: what the network is for.
 
     Raises:
         SwapNetError: the network, its weights or its labels cannot be used.
     """
-    found = detection_network(network, weights=weights, labels=labels)
+    found = open_task_network(task, network, weights=weights, labels=labels)
     with SwapRuntime(budget=_AMPLE_BUDGET) as runtime:
         model = runtime.load(found.name, found.build, found.example_inputs, weights=found.weights)
         stats = model.stats()
@@ -74,13 +82,17 @@ def _least_budget_bytes(runtime: SwapRuntime) -> int:
 def main() -> int:
     """Print the demand as one line of JSON; exit code 2 where the network cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("network")
+    parser.add_argument("network", nargs="?", default="")
+    parser.add_argument("--task", choices=task_names(), default="object_detection")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--labels", type=Path)
     arguments = parser.parse_args()
     try:
         demand = measure_demand(
-            arguments.network, weights=arguments.weights, labels=arguments.labels
+            arguments.network,
+            weights=arguments.weights,
+            labels=arguments.labels,
+            task=arguments.task,
         )
     except SwapNetError as error:
         print(error, file=sys.stderr)

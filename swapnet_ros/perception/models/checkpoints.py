@@ -31,8 +31,7 @@ def check_checkpoint(path: Path) -> Path:
         message = f"weights file {path} does not fit this network; it takes {known}"
         raise WeightsError(message, path=path)
     try:
-        with path.open("rb"):
-            is_program = is_torchscript(path)
+        is_program = is_torchscript(path)
     except OSError as error:
         message = f"weights file {path} cannot be read: {error.strerror}"
         raise WeightsError(message, path=path) from error
@@ -47,8 +46,9 @@ def is_torchscript(path: Path) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    if not zipfile.is_zipfile(path):
-        return False
+    with path.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            return False
     with zipfile.ZipFile(path) as archive:
         return any("/code/" in name for name in archive.namelist())
 

@@ -71,18 +71,45 @@ def finder_network(
     )
 
 
-def _detector(
-    network: str, weights: Path | None, labels: Path | None, changes: InputChanges, seed: int
+def detector_network(
+    network: str,
+    *,
+    weights: Path | None = None,
+    labels: Path | None = None,
+    changes: InputChanges | None = None,
+    seed: int = 0,
 ) -> DetectionNetwork:
+    """Find a detector; its preprocessing can be changed where it is a user's own.
+
+    Args:
+        network: as for `detection_network`, as are the others.
+        weights: see there.
+        labels: see there.
+        changes: preprocessing; of detectors by name only the size can be changed.
+        seed: chooses random weights.
+
+    Raises:
+        PreprocessingError: more than the size should be changed.
+        PerceptionError: as for `detection_network`.
+    """
+    changes = changes or InputChanges()
+    if is_own_network(network):
+        return own_detection_network(network, weights=weights, labels=labels, changes=changes)
     if changes != InputChanges(size=changes.size):
         raise PreprocessingError(
             f"{network} is a detection network and prepares its images in its own way; only "
             "input_size can be set"
         )
+    return detection_network(
+        network, weights=weights, labels=labels, input_size=changes.size, seed=seed
+    )
+
+
+def _detector(
+    network: str, weights: Path | None, labels: Path | None, changes: InputChanges, seed: int
+) -> DetectionNetwork:
     try:
-        return detection_network(
-            network, weights=weights, labels=labels, input_size=changes.size, seed=seed
-        )
+        return detector_network(network, weights=weights, labels=labels, changes=changes, seed=seed)
     except UnknownNetworkError as error:
         raise UnknownNetworkError(
             f"{error} One of torchvision's classification networks will do as well, such as "
