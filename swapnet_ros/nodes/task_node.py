@@ -11,6 +11,7 @@ waiting frames), or changes only while no worker runs.
 from __future__ import annotations
 
 import abc
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -38,6 +39,10 @@ from swapnet_ros.nodes.parameter_specs import ParameterSpec
 from swapnet_ros.nodes.result_publishers import ResultPublishers
 
 LOG_PERIOD_S = 5.0
+
+# Networks are built one at a time: while a skeleton is built, a hook sees the parameters of every
+# module that the process makes, and torch keeps such hooks in a table without a lock.
+_BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +167,10 @@ class TaskNode(GuardedLifecycleNode):
 
     def load(self) -> None:
         """Load the network and plan its share of the budget."""
+        with _BUILDING:
+            self._load_alone()
+
+    def _load_alone(self) -> None:
         values = self.values
         self._camera_topics()  # a mistake in them is better told before a network is traced
         network = self.open_network(values)
