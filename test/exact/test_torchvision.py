@@ -1,4 +1,7 @@
-"""Every kind of torchvision network gives the plain one's bits, in a fraction of its memory."""
+"""Every kind of torchvision network gives the plain one's bits, in a fraction of its memory.
+
+Where a budget forces tiles, the last bits may differ; by how much is in the table.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ from torchvision import models
 from torchvision.models import detection, segmentation
 
 from swapnet_core import BudgetTooSmallError, SwappedModel, SwapRuntime
+from swapnet_ros.cli.outputs import largest_difference
 
 pytestmark = pytest.mark.slow
 
 _RATIO = 2.32
+_ALLOWED_WITH_TILES = 1e-6
 _PLENTY = "16GiB"
 _INPUTS = 2
 _NO_WEIGHTS = {"weights": None, "weights_backbone": None}
@@ -118,7 +123,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_outputs_are_the_plain_networks_bit_for_bit(
+def test_outputs_are_the_plain_networks(
     case: Case, cache_dir: Path, note_row: Callable[..., None]
 ) -> None:
     network = _calibrated(case)
@@ -132,11 +137,12 @@ def test_outputs_are_the_plain_networks_bit_for_bit(
         demand_bytes = model.stats().demand_bytes
         smallest_bytes = _smallest_budget(runtime)
         ratio_bytes = max(int(demand_bytes / _RATIO), smallest_bytes)
-        exact, streamed = [], []
+        differences, allowed, streamed = [], [], []
         for budget_bytes in (ratio_bytes, smallest_bytes):
             runtime.set_budget(budget_bytes)
             outputs = [model(value) for value in inputs]
-            exact.append(all(map(_is_same, outputs, expected)))
+            differences.append(max(map(largest_difference, outputs, expected)))
+            allowed.append(0.0 if model.plan.is_exact else _ALLOWED_WITH_TILES)
             streamed.append(model.plan.streamed_bytes)
             assert runtime.report().peak_bytes <= budget_bytes
         note_row(
@@ -146,9 +152,11 @@ def test_outputs_are_the_plain_networks_bit_for_bit(
             ratio_streamed_bytes=streamed[0],
             smallest_bytes=smallest_bytes,
             smallest_streamed_bytes=streamed[1],
-            is_exact=all(exact),
+            has_tiles=any(allowed),
+            difference=max(differences),
         )
-        assert exact == [True, True], "at demand/2.32 and at the smallest budget"
+        assert differences[0] <= allowed[0], "at demand/2.32"
+        assert differences[1] <= allowed[1], "at the smallest budget"
         assert _faults(model) == 0
 
 
@@ -191,12 +199,6 @@ def _smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes
-
-
-def _is_same(output: Any, expected: Any) -> bool:
-    leaves, structure = tree_flatten(output)
-    expected_leaves, expected_structure = tree_flatten(expected)
-    return structure == expected_structure and all(map(torch.equal, leaves, expected_leaves))
 
 
 def _faults(model: SwappedModel) -> int:
