@@ -68,7 +68,7 @@ def pytest_terminal_summary(
     if not rows:
         return
     terminalreporter.section(
-        "outputs against plain ones (sizes in MiB; streamed: read per inference)"
+        "outputs against plain ones (MiB; streamed: read per inference)"
     )
     terminalreporter.write_line(
         f"{'network':<40}{'demand':>8}{'budget':>8}{'ratio':>7}{'streamed':>10}"
