@@ -39,7 +39,7 @@ _HEADERS = (
     "plain, ms",
     "swapped, ms",
     "predicted, ms",
-    "at the speed of plain",
+    "at the run's speeds",
     "stall, ms",
     "ratio to plain (pairs)",
     "bound, ms",

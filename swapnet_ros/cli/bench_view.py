@@ -24,7 +24,7 @@ def bench_table(result: PairedResult) -> Table:
         "plain, in memory": _ms(result.plain_s),
         "swapped": _ms(swapped.swapped_s),
         "predicted": _prediction(swapped.predicted_s, swapped),
-        "predicted from plain, in memory": _prediction(swapped.predicted_at_speed_s, swapped),
+        "predicted at the run's own speeds": _prediction(swapped.predicted_at_speed_s, swapped),
         "stall": _ms(swapped.stall_s),
         "bound max(compute, read)": f"{_ms(result.bound_s)} (read {_ms(result.read_s)})",
         "ratio to plain": _ratios(swapped),

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def measure_pairs(
             rival_reason=reason,
             plain_s=plain_s,
             least_stall_s=_least_stall_s(runtime, model, plain_s),
-            bandwidth_bytes_per_s=runtime.device_profile.read_bandwidth_bytes_per_s,
+            bandwidth_bytes_per_s=_best_bandwidth(runtime),
             load_average=load_average,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         )
@@ -172,7 +173,7 @@ class _SwappedArm:
             predicted_at_speed_s=predict_latency_s(
                 self._plan,
                 profile,
-                self._runtime.device_profile,
+                _device_of_late(self._runtime),
                 compute_s=statistics.median(self._plain.latencies_s),
             ),
             stall_s=statistics.median(self._stalls_s),
@@ -203,12 +204,25 @@ def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
     return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
 
 
+def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
+    """Return the device with the bandwidth that the run's own reads had."""
+    bandwidth = runtime.report().read_bandwidth_bytes_per_s
+    device = runtime.device_profile
+    return replace(device, read_bandwidth_bytes_per_s=bandwidth) if bandwidth else device
+
+
+def _best_bandwidth(runtime: SwapRuntime) -> float:
+    """Return the bandwidth for bounds: the probe's or the run's, whichever asks for more."""
+    probed = runtime.device_profile.read_bandwidth_bytes_per_s
+    return max(probed, runtime.report().read_bandwidth_bytes_per_s)
+
+
 def _least_stall_s(runtime: SwapRuntime, model: SwappedModel, plain_s: float) -> float:
     profile, plan = loaded_profile(runtime, model.name), model.plan
     return least_stall_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,
-        read_bandwidth_bytes_per_s=runtime.device_profile.read_bandwidth_bytes_per_s,
+        read_bandwidth_bytes_per_s=_best_bandwidth(runtime),
         compute_scale=plain_s / profile.trace.compute_s,
     )
 
