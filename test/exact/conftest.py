@@ -67,9 +67,7 @@ def pytest_terminal_summary(
     rows = config.stash.get(_ROWS, [])
     if not rows:
         return
-    terminalreporter.section(
-        "outputs against plain ones (MiB; streamed: read per inference)"
-    )
+    terminalreporter.section("outputs against plain ones (MiB; streamed: read per inference)")
     terminalreporter.write_line(
         f"{'network':<40}{'demand':>8}{'budget':>8}{'ratio':>7}{'streamed':>10}"
         f"{'smallest':>10}{'streamed':>10}  equal bit for bit"
