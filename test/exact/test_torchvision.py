@@ -23,7 +23,8 @@ from swapnet_ros.cli.outputs import largest_difference
 pytestmark = pytest.mark.slow
 
 _RATIO = 2.32
-_ALLOWED_WITH_TILES = 1e-6
+_ALLOWED_WITH_TILES = 1e-5
+"""Of whole networks: a tiled layer is within 1e-6, and what comes after it may widen that."""
 _PLENTY = "16GiB"
 _INPUTS = 2
 _NO_WEIGHTS = {"weights": None, "weights_backbone": None}
