@@ -17,12 +17,12 @@ class ExactRow:
     """One network's line of the table.
 
     Attributes:
-        ratio_budget_bytes: the budget at demand/2.32, or the smallest one where that is larger.
+        ratio_budget_bytes: the first budget from demand/2.32 on whose plan has no tiles.
         ratio_streamed_bytes: read per inference at that budget.
         smallest_bytes: the smallest budget that the planner accepts.
         smallest_streamed_bytes: read per inference at that one.
-        has_tiles: under one of the budgets.
-        difference: largest one between outputs, relative to the largest value of an output.
+        has_tiles: at the smallest budget.
+        difference: there, the largest one between outputs, relative to the largest value.
     """
 
     network: str
@@ -70,7 +70,7 @@ def pytest_terminal_summary(
     terminalreporter.section("outputs against plain ones (MiB; streamed: read per inference)")
     terminalreporter.write_line(
         f"{'network':<40}{'demand':>8}{'budget':>8}{'ratio':>7}{'streamed':>10}"
-        f"{'smallest':>10}{'streamed':>10}  equal bit for bit"
+        f"{'smallest':>10}{'streamed':>10}  equal at the smallest"
     )
     for row in rows:
         terminalreporter.write_line(_line(row))
