@@ -15,9 +15,9 @@ from swapnet_core.planner import GAIN_OF_TILES, all_outlines, choose
 from swapnet_core.search import grow_residents
 from swapnet_core.specs import DeviceProfile, NetworkProfile
 
-_BLOCKS_PER_STREAM = (2, 4, 10)
+_BLOCKS_PER_STREAM = (3, 8)
 _TILINGS = 2
-_BATCH_SHARE = 0.15
+_BATCH_SHARE = 0.25
 _NETWORKS = 16
 
 

@@ -14,7 +14,7 @@ from swapnet_core.atoms import SMALLEST_TILE_BYTES, Outline, outline_network, ti
 from swapnet_core.candidates import Candidate, Room
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS, ALL_RESIDENTS_ATOMS, try_all
-from swapnet_core.search import least_latency_s, search
+from swapnet_core.search import least_latency_s, refine, scout, search
 from swapnet_core.sizes import format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
@@ -22,7 +22,7 @@ GAIN_OF_TILES = 1.03
 """Layers stay whole unless tiles make an inference faster by this factor."""
 
 _REFINEMENT = 1.03
-"""How far above its result the first steps of a search may be."""
+"""How far above the result of `refine` that of `scout` may be."""
 _GOOD_ENOUGH = 1.005
 """Finer tiles are not tried where less than this could be gained."""
 
@@ -91,7 +91,7 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
     See `make_plan` for when layers are tiled.
     """
     whole = replace(all_outlines(profile)[0], shares_stream=room.is_shared)
-    best = _best(whole, device, room, math.inf)
+    best = _best(whole, device, room)
     below_s = math.inf
     held_bytes = room.resident_bytes if room.is_shared else room.total_bytes
     least_s = least_latency_s(whole.compute_s, whole.used_bytes - held_bytes, device)
@@ -99,10 +99,26 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
         below_s = best.timeline.latency_s / GAIN_OF_TILES
     if below_s <= least_s:
         return best
-    in_vain = 0
+    tiled = _scout_tilings(profile, device, room, below_s, least_s)
+    if tiled is not None:
+        tiled = refine(tiled, device, room)
+        if tiled.timeline.latency_s < below_s:
+            return tiled
+    return best
+
+
+def _scout_tilings(
+    profile: NetworkProfile, device: DeviceProfile, room: Room, below_s: float, least_s: float
+) -> Candidate | None:
+    """Try coarser, then finer tiles; return the best that may, refined, be fast enough."""
+    best, in_vain = None, 0
+    below_s *= _REFINEMENT
     for outline in _tilings(profile, room):
         outline = replace(outline, shares_stream=room.is_shared)
-        tiled = _best(outline, device, room, below_s * _REFINEMENT)
+        if len(outline.atoms) <= ALL_RESIDENTS_ATOMS:
+            tiled = _best(outline, device, room)
+        else:
+            tiled = scout(outline, device, room, below_s=below_s)
         if tiled is not None and tiled.timeline.latency_s < below_s:
             best, below_s, in_vain = tiled, tiled.timeline.latency_s, 0
         else:
@@ -112,11 +128,11 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
     return best
 
 
-def _best(outline: Outline, device: DeviceProfile, room: Room, below_s: float) -> Candidate | None:
+def _best(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
     atoms = len(outline.atoms)
     if atoms <= ALL_LAYOUTS_ATOMS:
         return try_all(outline, device, room)
-    found = [search(outline, device, room, below_s=below_s)]
+    found = [search(outline, device, room)]
     if atoms <= ALL_RESIDENTS_ATOMS:
         found.append(try_all(outline, device, room))
     candidates = [candidate for candidate in found if candidate is not None]

