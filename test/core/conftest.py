@@ -1,4 +1,4 @@
-"""Fixtures of the core's tests."""
+"""Fixtures of the core's tests, and the networks and devices that their properties are for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
@@ -21,9 +22,44 @@ from swapnet_core import (
     SwapRuntime,
     device_profile,
 )
-from swapnet_core.testing import open_leases
+from swapnet_core.specs import DeviceProfile, NetworkProfile
+from swapnet_core.testing import open_leases, simulated_profile
 
 _PLENTY = "1GiB"
+
+
+@st.composite
+def _profiles(draw: st.DrawFn) -> NetworkProfile:
+    """Networks with repeated, pinned and unused layers, of any size and speed."""
+    pages = draw(st.lists(st.integers(1, 600), min_size=1, max_size=24))
+    count = len(pages)
+    pinned = draw(st.sets(st.integers(0, count - 1), max_size=2))
+    usable = [index for index in range(count) if index not in pinned]
+    order = draw(st.lists(st.sampled_from(usable), max_size=40)) if usable else []
+    steps = [cell for index, cell in enumerate(order) if index == 0 or order[index - 1] != cell]
+    return simulated_profile(
+        cell_bytes=[size * 4096 for size in pages],
+        steps=steps,
+        pinned=sorted(pinned),
+        step_compute_s=draw(
+            st.lists(st.floats(0.0, 0.02), min_size=len(steps), max_size=len(steps))
+        ),
+        activation_bytes=draw(st.integers(0, 1 << 20)),
+        buffer_bytes=draw(st.integers(0, 1 << 16)),
+    )
+
+
+# What `@given(profile=..., device=...)` draws.
+st.register_type_strategy(NetworkProfile, _profiles())
+st.register_type_strategy(
+    DeviceProfile,
+    st.builds(
+        DeviceProfile,
+        read_bandwidth_bytes_per_s=st.floats(1e6, 1e10),
+        read_latency_s=st.floats(0.0, 1e-3),
+        compute_slowdown=st.floats(0.0, 0.5),
+    ),
+)
 
 
 @pytest.fixture(scope="session")
