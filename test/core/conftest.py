@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from swapnet_core.specs import DeviceProfile, NetworkProfile
 from swapnet_core.testing import open_leases, simulated_profile
 
 _PLENTY = "1GiB"
+_CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
 
 @st.composite
@@ -77,6 +79,27 @@ def cache_dir(measured_storage: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(measured_storage, root)
     yield root
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """An empty memory cgroup of version 1 or 2; skips where the system lets us make none."""
+    reasons = []
+    for root in _CGROUP_ROOTS:
+        path = root / f"swapnet-test-{os.getpid()}"
+        try:
+            path.mkdir()
+        except OSError as error:
+            reasons.append(str(error))
+            continue
+        if (path / "memory.max").exists() or (path / "memory.limit_in_bytes").exists():
+            break
+        path.rmdir()
+        reasons.append(f"{root} has no memory controller")
+    else:
+        pytest.skip(f"no memory cgroup can be made: {'; '.join(reasons)}")
+    yield path
+    path.rmdir()
 
 
 @pytest.fixture(autouse=True)
