@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,24 @@ from swapnet_core import (
     SwapRuntime,
     device_profile,
 )
-from swapnet_core.specs import DeviceProfile, NetworkProfile
-from swapnet_core.testing import open_leases, simulated_profile
+from swapnet_core.lane import Lane
+from swapnet_core.planner import make_plan
+from swapnet_core.regions import JoinedRegion
+from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.stream import Stream
+from swapnet_core.swapper import FetchPool
+from swapnet_core.testing import (
+    SIMULATED_DEVICE,
+    MemoryStore,
+    SimulatedBackend,
+    SimulatedRegion,
+    open_leases,
+    simulated_profile,
+    stored_pattern,
+)
 
 _PLENTY = "1GiB"
+_PATIENCE_S = 30.0
 _CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
 
@@ -163,3 +178,87 @@ def smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition; fail where it does not come to be."""
+    return _wait_until
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not come to be"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def pool() -> Iterator[FetchPool]:
+    """Reading threads of the test's own."""
+    pool = FetchPool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def open_bench(pool: FetchPool) -> Callable[..., Bench]:
+    """Open a `Bench` whose reads are `pool`'s."""
+    return functools.partial(Bench, pool)
+
+
+class Bench:
+    """A network on a simulated device, run step by step as the runner does it.
+
+    Its store's bytes tell where they lie in the file, and its region refuses a fetch that writes
+    where compute reads.
+    """
+
+    def __init__(
+        self,
+        pool: FetchPool,
+        profile: NetworkProfile,
+        budget_bytes: int,
+        delay_s: Callable[[], float] | None = None,
+        stream: Stream | None = None,
+        streaming: SimulatedRegion | None = None,
+    ) -> None:
+        self.pool = pool
+        self.content = stored_pattern(profile)
+        self.plan: SwapPlan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
+        self.store = MemoryStore(self.content, delay_s)
+        self.stream = stream or pool.open_stream(self.plan.stream_bytes)
+        self.streaming = streaming or SimulatedBackend().allocate(self.plan.stream_bytes)
+        self.resident = SimulatedBackend().allocate(self.plan.region_bytes - self.plan.stream_bytes)
+        self.region = JoinedRegion(self.plan, self.streaming, self.resident)
+        self._cell_block = {c: i for i, block in enumerate(self.plan.blocks) for c in block.weights}
+        self._steps = profile.trace.steps
+        self.lane: Lane = self.stream.open_lane(self.plan, self.region, self.store.read_into)
+
+    def run(self, stop_after: int | None = None) -> None:
+        """One inference; `stop_after` breaks it off after so many steps."""
+        self.lane.begin()
+        current = NO_STEP
+        for number, cell in enumerate(self._steps):
+            if number == stop_after:
+                self.lane.abort()
+                return
+            use = self.plan.step_uses[number]
+            if use not in (NO_STEP, current):
+                self.lane.enter(use)
+                current = use
+            self._check(self._cell_block[cell])
+        self.lane.finish()
+
+    def _check(self, block_index: int) -> None:
+        block = self.plan.blocks[block_index]
+        border = self.plan.stream_bytes
+        part = self.resident if block.is_resident else self.streaming
+        begin = block.slot_offset_bytes - border * block.is_resident
+        with part.computing(begin, block.size_bytes) as data:
+            begin = block.file_offset_bytes
+            assert data == self.content[begin : begin + block.size_bytes]
+
+    def close(self) -> None:
+        self.stream.close_lane(self.lane)
+        self.pool.close_stream(self.stream)
