@@ -39,8 +39,7 @@ class SemanticSegmentationNode(TaskNode):
 
     def analyse(self, run: FrameRun) -> SegmentationResult:
         """Find a class for each pixel of the source image."""
-        prepared = run.task.preprocess(run.frame.camera.image())
-        return run.task.decode(run.infer(prepared.inputs), prepared)
+        return run.analyse_whole()
 
     def make_messages(self, result: SegmentationResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill the class map and what belongs to it."""
