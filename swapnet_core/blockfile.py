@@ -1,11 +1,9 @@
 """A network's weights on storage: in execution order, aligned for direct reads, checked.
 
-[Note: layout]
-`<cache>/networks/<digest>/weights.safetensors` is a valid safetensors file. Its tensors stand in
-execution order; cells (see `CellSpec`) start on 4 KiB, tensors on 64 B. The format allows no
-holes, so the gaps stand as `__pad__N` tensors. `manifest.json` beside it holds what the format
-has no place for: cells, strides, aliases and digests. The directory's name is the digest of all
-that, so two networks never collide and equal ones share.
+[Note: places]
+`<cache>/networks/<digest>/weights.safetensors` has the weights; see `file_layout`. `manifest.json`
+beside it holds what that format has no place for: cells, strides, aliases and digests. The
+directory's name is the digest of all that, so two networks never collide and equal ones share.
 
 [Note: crash safety]
 Both files are written into a temporary directory, synced, and the directory is renamed: a crash
@@ -28,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from swapnet_core.errors import BlockCorruptError, StorageError
+from swapnet_core.file_layout import FileLayout, plan_layout
 from swapnet_core.sizes import KIB, format_size
-from swapnet_core.specs import CellSpec, LayerSpec, WeightSpec, round_up
+from swapnet_core.specs import CellSpec, LayerSpec, WeightSpec
 
 FORMAT_VERSION = 1
-TENSOR_ALIGNMENT_BYTES = 64
-_SMALLEST_CELL_BYTES = 64 * KIB
 _DATA_NAME = "weights.safetensors"
 _MANIFEST_NAME = "manifest.json"
 _CHECKED_NAME = "checked.json"
@@ -61,14 +58,6 @@ class BlockFile:
     weight_offsets_bytes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    cell_layers: tuple[tuple[int, int], ...]
-    cell_ranges: tuple[tuple[int, int], ...]
-    weight_offsets: tuple[int, ...]
-    header: bytes
-
-
 def write_block_file(
     root: Path,
     weights: Sequence[WeightSpec],
@@ -89,13 +78,14 @@ def write_block_file(
     Raises:
         StorageError: the cache directory cannot be written, or is full.
     """
-    layout = _plan_layout(weights, layers)
+    layout = plan_layout(weights, layers, format_version=FORMAT_VERSION)
+    needed_bytes = layout.cell_ranges_bytes[-1][1] if layout.cell_ranges_bytes else 0
     networks = root / "networks"
-    with _storage_errors(root, layout.cell_ranges[-1][1] if layout.cell_ranges else 0):
+    with _storage_errors(root, needed_bytes):
         networks.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=networks))
     try:
-        with _storage_errors(root, layout.cell_ranges[-1][1] if layout.cell_ranges else 0):
+        with _storage_errors(root, needed_bytes):
             digests = _write_data(temporary / _DATA_NAME, layout, layers, weights, read_weight)
             return _finish(temporary, networks, layout, digests, weights, layers)
     finally:
@@ -147,87 +137,9 @@ def discard(root: Path, digest: str) -> None:
     shutil.rmtree(root / "networks" / digest, ignore_errors=True)
 
 
-def _plan_layout(weights: Sequence[WeightSpec], layers: Sequence[LayerSpec]) -> _Layout:
-    cell_layers = _cut_cells(weights, layers)
-    relative = [0] * len(weights)
-    ranges: list[tuple[int, int]] = []
-    position = 0
-    for first, last in cell_layers:
-        begin = position
-        for layer in layers[first:last]:
-            for index in layer.weights:
-                position = round_up(position, TENSOR_ALIGNMENT_BYTES)
-                relative[index] = position
-                position += weights[index].size_bytes
-        position = round_up(position)
-        ranges.append((begin, position))
-    header = _header(weights, layers, relative, position)
-    start = len(header)
-    return _Layout(
-        cell_layers=tuple(cell_layers),
-        cell_ranges=tuple((begin + start, end + start) for begin, end in ranges),
-        weight_offsets=tuple(offset + start for offset in relative),
-        header=header,
-    )
-
-
-def _cut_cells(weights: Sequence[WeightSpec], layers: Sequence[LayerSpec]) -> list[tuple[int, int]]:
-    """Join small neighbours, so that padding to pages stays a few per cent."""
-    cells: list[tuple[int, int]] = []
-    size = 0
-    for index, layer in enumerate(layers):
-        starts = not cells or size >= _SMALLEST_CELL_BYTES
-        if starts or layers[index - 1].is_pinned != layer.is_pinned:
-            cells.append((index, index + 1))
-            size = 0
-        else:
-            cells[-1] = (cells[-1][0], index + 1)
-        size += sum(weights[weight].size_bytes for weight in layer.weights)
-    return cells
-
-
-def _header(
-    weights: Sequence[WeightSpec], layers: Sequence[LayerSpec], relative: list[int], end: int
-) -> bytes:
-    """Build a safetensors header whose data starts on a page."""
-    entries: dict[str, Any] = {"__metadata__": {"format": "pt", "swapnet": str(FORMAT_VERSION)}}
-    position = pads = 0
-    for layer in layers:
-        for index in layer.weights:
-            weight = weights[index]
-            if relative[index] > position:
-                entries[f"__pad__{pads}"] = _pad_entry(position, relative[index])
-                pads += 1
-            position = relative[index] + weight.size_bytes
-            entries[weight.name] = {
-                "dtype": weight.dtype,
-                "shape": stored_shape(weight),
-                "data_offsets": [relative[index], position],
-            }
-    if end > position:
-        entries[f"__pad__{pads}"] = _pad_entry(position, end)
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text = text.ljust(round_up(len(text) + 8) - 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _pad_entry(begin: int, end: int) -> dict[str, Any]:
-    return {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
-
-
-def stored_shape(weight: WeightSpec) -> list[int]:
-    """Return the shape in which a weight's bytes are row-major (channels-last ones are not)."""
-    return [weight.shape[dim] for dim in storage_order(weight)]
-
-
-def storage_order(weight: WeightSpec) -> list[int]:
-    """Return the dimensions from the outermost to the innermost in memory."""
-    return sorted(range(len(weight.shape)), key=lambda dim: (-weight.stride[dim], dim))
-
-
 def _write_data(
     path: Path,
-    layout: _Layout,
+    layout: FileLayout,
     layers: Sequence[LayerSpec],
     weights: Sequence[WeightSpec],
     read_weight: ReadWeight,
@@ -237,11 +149,14 @@ def _write_data(
     with path.open("wb") as stream:
         stream.write(layout.header)
         dropped = 0
-        for (first, last), (_, end) in zip(layout.cell_layers, layout.cell_ranges, strict=True):
+        for (first, last), (_, end) in zip(
+            layout.cell_layers, layout.cell_ranges_bytes, strict=True
+        ):
             hasher = hashlib.sha256()
             for layer in layers[first:last]:
                 for index in layer.weights:
-                    _write(stream, hasher, bytes(layout.weight_offsets[index] - stream.tell()))
+                    gap_bytes = layout.weight_offsets_bytes[index] - stream.tell()
+                    _write(stream, hasher, bytes(gap_bytes))
                     _write(stream, hasher, read_weight(index))
             _write(stream, hasher, bytes(end - stream.tell()))
             digests.append(hasher.hexdigest())
@@ -271,7 +186,7 @@ def drop_written_pages(stream: Any) -> None:
 def _finish(
     temporary: Path,
     networks: Path,
-    layout: _Layout,
+    layout: FileLayout,
     digests: list[str],
     weights: Sequence[WeightSpec],
     layers: Sequence[LayerSpec],
@@ -279,14 +194,14 @@ def _finish(
     cells = tuple(
         CellSpec(layers=span, offset_bytes=begin, size_bytes=end - begin, digest=digest)
         for span, (begin, end), digest in zip(
-            layout.cell_layers, layout.cell_ranges, digests, strict=True
+            layout.cell_layers, layout.cell_ranges_bytes, digests, strict=True
         )
     )
     manifest = {
         "format_version": FORMAT_VERSION,
         "cells": [asdict(cell) for cell in cells],
         "weights": [asdict(weight) for weight in weights],
-        "weight_offsets_bytes": layout.weight_offsets,
+        "weight_offsets_bytes": layout.weight_offsets_bytes,
         # Only what shapes the file: networks whose layers run differently share equal weights.
         "layers": [
             {"name": layer.name, "weights": layer.weights, "is_pinned": layer.is_pinned}

@@ -53,14 +53,7 @@ class DetectionNode(TaskNode):
 
     def analyse(self, run: FrameRun) -> DetectionResult:
         """Find boxes in pixels of the source image."""
-        prepared = run.task.preprocess(run.frame.camera.image())
-        return run.task.decode(
-            run.infer(prepared.inputs),
-            prepared,
-            score_threshold=run.values["score_threshold"],
-            iou_threshold=run.values["iou_threshold"],
-            max_detections=run.values["max_detections"],
-        )
+        return run.analyse_whole("score_threshold", "iou_threshold", "max_detections")
 
     def make_messages(self, result: DetectionResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill a `DetectionArray`."""

@@ -50,6 +50,21 @@ class FrameRun:
     def __repr__(self) -> str:
         return f"<FrameRun {self.frame.camera!r}>"
 
+    def analyse_whole(self, *parameters: str) -> Any:
+        """Prepare the whole image, run the network, and decode what it returns.
+
+        Args:
+            parameters: those of the node that the task's `decode` takes by the same names.
+
+        Raises:
+            ImageError: the image is not what the task takes.
+            DeadlineMissedError: the deadline passed before the network was free.
+            SwapNetError: the inference failed.
+        """
+        prepared = self.task.preprocess(self.frame.camera.image())
+        options = {name: self.values[name] for name in parameters}
+        return self.task.decode(self.infer(prepared.inputs), prepared, **options)
+
     def infer(self, inputs: tuple[Any, ...]) -> Any:
         """Run the network; the frame's deadline holds for each call's start.
 

@@ -35,14 +35,7 @@ class LaneDetectionNode(TaskNode):
 
     def analyse(self, run: FrameRun) -> LaneResult:
         """Find lane lines in pixels of the source image."""
-        prepared = run.task.preprocess(run.frame.camera.image())
-        return run.task.decode(
-            run.infer(prepared.inputs),
-            prepared,
-            score_threshold=run.values["score_threshold"],
-            min_points=run.values["min_points"],
-            max_lanes=run.values["max_lanes"],
-        )
+        return run.analyse_whole("score_threshold", "min_points", "max_lanes")
 
     def make_messages(self, result: LaneResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill a `LaneArray`."""

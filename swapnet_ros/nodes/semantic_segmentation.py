@@ -11,10 +11,11 @@ from swapnet_ros.msg import SegmentationInfo
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.images import RgbImage, encode_class_map
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import open_segmentation_network
+from swapnet_ros.nodes.task_networks import open_labelled_network
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import SEMANTIC_SEGMENTATION
 from swapnet_ros.perception.drawing import draw_segmentation
+from swapnet_ros.perception.models.segmentation import segmentation_network
 from swapnet_ros.perception.tasks.semantic_segmentation import (
     SegmentationResult,
     SemanticSegmentation,
@@ -31,7 +32,7 @@ class SemanticSegmentationNode(TaskNode):
 
     def open_network(self, values: Values) -> Any:
         """Find the network that the parameters name."""
-        return open_segmentation_network(values)
+        return open_labelled_network(segmentation_network, values)
 
     def make_task(self, network: Any, values: Values) -> SemanticSegmentation:
         """Make the segmentation task for a network."""
@@ -39,8 +40,7 @@ class SemanticSegmentationNode(TaskNode):
 
     def analyse(self, run: FrameRun) -> SegmentationResult:
         """Find a class for each pixel of the source image."""
-        prepared = run.task.preprocess(run.frame.camera.image())
-        return run.task.decode(run.infer(prepared.inputs), prepared)
+        return run.analyse_whole()
 
     def make_messages(self, result: SegmentationResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill the class map and what belongs to it."""

@@ -6,22 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from swapnet_ros.perception.models.catalogue import DetectionNetwork, detection_network
-from swapnet_ros.perception.models.classification import (
-    ClassificationNetwork,
-    HeatMapNetwork,
-    classification_network,
-)
+from swapnet_ros.perception.models.classification import classification_network
 from swapnet_ros.perception.models.finder import finder_network
 from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.lane_catalogue import lane_network
 from swapnet_ros.perception.models.lanes import LaneNetwork
-from swapnet_ros.perception.models.segmentation import (
-    SegmentationNetwork,
-    segmentation_network,
-)
+from swapnet_ros.perception.models.segmentation import segmentation_network
 from swapnet_ros.perception.models.task_classes import (
     FIRE,
     NATURAL_SCENES,
@@ -29,6 +22,8 @@ from swapnet_ros.perception.models.task_classes import (
     TRAFFIC_LIGHTS,
     TRAFFIC_SIGNS,
 )
+
+LabelledNetwork = TypeVar("LabelledNetwork")
 
 OWN = "own"
 """Parameters of this value leave to the network how images are prepared."""
@@ -63,62 +58,24 @@ def open_lane_network(values: Mapping[str, Any]) -> LaneNetwork:
     )
 
 
-def open_segmentation_network(
-    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
-) -> SegmentationNetwork:
-    """Find a segmentation network by the parameters of a `semantic_segmentation` node.
+def open_labelled_network(
+    find: Callable[..., LabelledNetwork],
+    values: Mapping[str, Any],
+    *,
+    default_labels: Sequence[str] | None = None,
+) -> LabelledNetwork:
+    """Find a network by the parameters of a node whose preprocessing and labels can be set.
 
     Args:
+        find: `classification_network`, `segmentation_network` or `finder_network`.
         values: the parameters.
-        default_labels: class names where nothing else tells them; None for Pascal VOC's.
+        default_labels: class names where nothing else tells them; None for those that `find`
+            takes then.
 
     Raises:
         SwapNetError: there is no such network, or its files cannot be used.
     """
-    return segmentation_network(
-        os.path.expanduser(values["network"]),
-        weights=_path(values["weights"]),
-        labels=_path(values["labels"]),
-        default_labels=default_labels,
-        changes=_changes(values),
-    )
-
-
-def open_classification_network(
-    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
-) -> ClassificationNetwork:
-    """Find a classification network by the parameters of a classification node.
-
-    Args:
-        values: the parameters.
-        default_labels: class names where nothing else tells them; None for ImageNet's.
-
-    Raises:
-        SwapNetError: there is no such network, or its files cannot be used.
-    """
-    return classification_network(
-        os.path.expanduser(values["network"]),
-        weights=_path(values["weights"]),
-        labels=_path(values["labels"]),
-        default_labels=default_labels,
-        changes=_changes(values),
-    )
-
-
-def open_finder_network(
-    values: Mapping[str, Any], *, default_labels: Sequence[str] | None = None
-) -> DetectionNetwork | HeatMapNetwork:
-    """Find a network that tells where something is: a detector, or a classifier with a heat map.
-
-    Args:
-        values: the parameters of a `fire_detection` or `wild_animal_recognition` node.
-        default_labels: class names of classifiers and users' networks where nothing else tells
-            them.
-
-    Raises:
-        SwapNetError: there is no such network, or its files cannot be used.
-    """
-    return finder_network(
+    return find(
         os.path.expanduser(values["network"]),
         weights=_path(values["weights"]),
         labels=_path(values["labels"]),
@@ -130,18 +87,20 @@ def open_finder_network(
 TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "object_detection": open_detection_network,
     "lane_detection": open_lane_network,
-    "semantic_segmentation": partial(open_segmentation_network, default_labels=ROAD_SCENE),
+    "semantic_segmentation": partial(
+        open_labelled_network, segmentation_network, default_labels=ROAD_SCENE
+    ),
     "traffic_sign_classification": partial(
-        open_classification_network, default_labels=TRAFFIC_SIGNS
+        open_labelled_network, classification_network, default_labels=TRAFFIC_SIGNS
     ),
     "traffic_light_classification": partial(
-        open_classification_network, default_labels=TRAFFIC_LIGHTS
+        open_labelled_network, classification_network, default_labels=TRAFFIC_LIGHTS
     ),
     "natural_scene_classification": partial(
-        open_classification_network, default_labels=NATURAL_SCENES
+        open_labelled_network, classification_network, default_labels=NATURAL_SCENES
     ),
-    "fire_detection": partial(open_finder_network, default_labels=FIRE),
-    "wild_animal_recognition": open_finder_network,
+    "fire_detection": partial(open_labelled_network, finder_network, default_labels=FIRE),
+    "wild_animal_recognition": partial(open_labelled_network, finder_network),
 }
 """For every task: from a node's parameters to its network, with `name`, `build`,
 `example_inputs` and `weights` as `SwapRuntime.load` takes them."""

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from swapnet_core.errors import SwapNetError
@@ -34,6 +36,26 @@ class ImageError(PerceptionError, ValueError):
 
 class UnknownNetworkError(PerceptionError, LookupError):
     """No network goes by the name given."""
+
+    @classmethod
+    def among(
+        cls, kind: str, network: str, known: Sequence[str], *other: str
+    ) -> UnknownNetworkError:
+        """Tell which networks of a kind there are, and the name that is nearest.
+
+        Args:
+            kind: such as "lane".
+            network: the name that was given.
+            known: the names that there are.
+            other: what may be given in place of a name, beside a user's own network.
+        """
+        close = difflib.get_close_matches(network, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        choices = ", ".join((*known, *other))
+        return cls(
+            f"there is no {kind} network '{network}'.{hint} Known are {choices}, and a network "
+            "of your own as package.module:factory or the path of a .pt2 file."
+        )
 
 
 class InputSizeError(PerceptionError, ValueError):

@@ -1,16 +1,19 @@
-"""Fixtures of the core's tests."""
+"""Fixtures of the core's tests, and the networks and devices that their properties are for."""
 
 from __future__ import annotations
 
 import functools
 import gc
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
@@ -21,9 +24,59 @@ from swapnet_core import (
     SwapRuntime,
     device_profile,
 )
-from swapnet_core.testing import open_leases
+from swapnet_core.lane import Lane
+from swapnet_core.planner import make_plan
+from swapnet_core.regions import JoinedRegion
+from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.stream import Stream
+from swapnet_core.swapper import FetchPool
+from swapnet_core.testing import (
+    SIMULATED_DEVICE,
+    MemoryStore,
+    SimulatedBackend,
+    SimulatedRegion,
+    open_leases,
+    simulated_profile,
+    stored_pattern,
+)
 
 _PLENTY = "1GiB"
+_PATIENCE_S = 30.0
+_CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
+
+
+@st.composite
+def _profiles(draw: st.DrawFn) -> NetworkProfile:
+    """Networks with repeated, pinned and unused layers, of any size and speed."""
+    pages = draw(st.lists(st.integers(1, 600), min_size=1, max_size=24))
+    count = len(pages)
+    pinned = draw(st.sets(st.integers(0, count - 1), max_size=2))
+    usable = [index for index in range(count) if index not in pinned]
+    order = draw(st.lists(st.sampled_from(usable), max_size=40)) if usable else []
+    steps = [cell for index, cell in enumerate(order) if index == 0 or order[index - 1] != cell]
+    return simulated_profile(
+        cell_bytes=[size * 4096 for size in pages],
+        steps=steps,
+        pinned=sorted(pinned),
+        step_compute_s=draw(
+            st.lists(st.floats(0.0, 0.02), min_size=len(steps), max_size=len(steps))
+        ),
+        activation_bytes=draw(st.integers(0, 1 << 20)),
+        buffer_bytes=draw(st.integers(0, 1 << 16)),
+    )
+
+
+# What `@given(profile=..., device=...)` draws.
+st.register_type_strategy(NetworkProfile, _profiles())
+st.register_type_strategy(
+    DeviceProfile,
+    st.builds(
+        DeviceProfile,
+        read_bandwidth_bytes_per_s=st.floats(1e6, 1e10),
+        read_latency_s=st.floats(0.0, 1e-3),
+        compute_slowdown=st.floats(0.0, 0.5),
+    ),
+)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +94,27 @@ def cache_dir(measured_storage: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(measured_storage, root)
     yield root
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """An empty memory cgroup of version 1 or 2; skips where the system lets us make none."""
+    reasons = []
+    for root in _CGROUP_ROOTS:
+        path = root / f"swapnet-test-{os.getpid()}"
+        try:
+            path.mkdir()
+        except OSError as error:
+            reasons.append(str(error))
+            continue
+        if (path / "memory.max").exists() or (path / "memory.limit_in_bytes").exists():
+            break
+        path.rmdir()
+        reasons.append(f"{root} has no memory controller")
+    else:
+        pytest.skip(f"no memory cgroup can be made: {'; '.join(reasons)}")
+    yield path
+    path.rmdir()
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +178,87 @@ def smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for a condition; fail where it does not come to be."""
+    return _wait_until
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not come to be"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def pool() -> Iterator[FetchPool]:
+    """Reading threads of the test's own."""
+    pool = FetchPool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def open_bench(pool: FetchPool) -> Callable[..., Bench]:
+    """Open a `Bench` whose reads are `pool`'s."""
+    return functools.partial(Bench, pool)
+
+
+class Bench:
+    """A network on a simulated device, run step by step as the runner does it.
+
+    Its store's bytes tell where they lie in the file, and its region refuses a fetch that writes
+    where compute reads.
+    """
+
+    def __init__(
+        self,
+        pool: FetchPool,
+        profile: NetworkProfile,
+        budget_bytes: int,
+        delay_s: Callable[[], float] | None = None,
+        stream: Stream | None = None,
+        streaming: SimulatedRegion | None = None,
+    ) -> None:
+        self.pool = pool
+        self.content = stored_pattern(profile)
+        self.plan: SwapPlan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
+        self.store = MemoryStore(self.content, delay_s)
+        self.stream = stream or pool.open_stream(self.plan.stream_bytes)
+        self.streaming = streaming or SimulatedBackend().allocate(self.plan.stream_bytes)
+        self.resident = SimulatedBackend().allocate(self.plan.region_bytes - self.plan.stream_bytes)
+        self.region = JoinedRegion(self.plan, self.streaming, self.resident)
+        self._cell_block = {c: i for i, block in enumerate(self.plan.blocks) for c in block.weights}
+        self._steps = profile.trace.steps
+        self.lane: Lane = self.stream.open_lane(self.plan, self.region, self.store.read_into)
+
+    def run(self, stop_after: int | None = None) -> None:
+        """One inference; `stop_after` breaks it off after so many steps."""
+        self.lane.begin()
+        current = NO_STEP
+        for number, cell in enumerate(self._steps):
+            if number == stop_after:
+                self.lane.abort()
+                return
+            use = self.plan.step_uses[number]
+            if use not in (NO_STEP, current):
+                self.lane.enter(use)
+                current = use
+            self._check(self._cell_block[cell])
+        self.lane.finish()
+
+    def _check(self, block_index: int) -> None:
+        block = self.plan.blocks[block_index]
+        border = self.plan.stream_bytes
+        part = self.resident if block.is_resident else self.streaming
+        begin = block.slot_offset_bytes - border * block.is_resident
+        with part.computing(begin, block.size_bytes) as data:
+            begin = block.file_offset_bytes
+            assert data == self.content[begin : begin + block.size_bytes]
+
+    def close(self) -> None:
+        self.stream.close_lane(self.lane)
+        self.pool.close_stream(self.stream)

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from swapnet_core.sizes import GIB, MIB
 from swapnet_core.system_memory import MemoryBound
 
 _CHILD = Path(__file__).with_name("auto_budget_child.py")
-_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 _TIMEOUT_S = 120
 _PATIENCE_S = 10.0
 
@@ -148,27 +146,6 @@ def test_closing_twice_and_closing_unstarted() -> None:
     follower.start()
     follower.close()
     follower.close()
-
-
-@pytest.fixture
-def memory_group() -> Iterator[Path]:
-    """An empty memory group; the test skips where the system lets us make none."""
-    reasons = []
-    for root in _ROOTS:
-        path = root / f"swapnet-auto-{os.getpid()}"
-        try:
-            path.mkdir()
-        except OSError as error:
-            reasons.append(str(error))
-            continue
-        if (path / "memory.max").exists() or (path / "memory.limit_in_bytes").exists():
-            break
-        path.rmdir()
-        reasons.append(f"{root} has no memory controller")
-    else:
-        pytest.skip(f"no memory cgroup can be made: {'; '.join(reasons)}")
-    yield path
-    path.rmdir()
 
 
 def test_a_runtime_in_a_full_group_gives_memory_up_and_takes_it_back(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from swapnet_core import InputError, SwapRuntime, auto_budget, margin, runtime
 from swapnet_core.sizes import MIB
 from swapnet_core.system_memory import read_memory_bounds
 
+WaitUntil = Callable[[Callable[[], bool]], None]
+
 _TOTAL_BYTES = 1024 * MIB
-_WAIT_S = 30.0
 _IMAGE = torch.randn(2, 256, generator=torch.Generator().manual_seed(1))
 
 
@@ -50,15 +50,9 @@ def _network() -> nn.Module:
     return nn.Sequential(*(nn.Linear(256, 256) for _ in range(40))).eval()
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    for _ in range(int(_WAIT_S / 0.01)):
-        if is_so():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to be")
-
-
-def test_the_budget_follows_the_free_memory_down_and_up(system: _System, cache_dir: Path) -> None:
+def test_the_budget_follows_the_free_memory_down_and_up(
+    system: _System, cache_dir: Path, wait_until: WaitUntil
+) -> None:
     network = _network()
     with torch.inference_mode():
         expected = network(_IMAGE)
@@ -69,19 +63,19 @@ def test_the_budget_follows_the_free_memory_down_and_up(system: _System, cache_d
         assert torch.equal(model(_IMAGE), expected)
         # The network holds `held`, and 124 MiB are free: 4 MiB less than the margin.
         system.set_free(124 * MIB)
-        _wait_until(lambda: opened.report().leased_bytes < held)
+        wait_until(lambda: opened.report().leased_bytes < held)
         report = opened.report()
         assert report.budget_bytes < held
         assert report.leased_bytes <= report.peak_bytes <= report.budget_bytes
         assert torch.equal(model(_IMAGE), expected)
         system.set_free(400 * MIB)
-        _wait_until(lambda: opened.report().budget_bytes > 64 * MIB)
+        wait_until(lambda: opened.report().budget_bytes > 64 * MIB)
         assert torch.equal(model(_IMAGE), expected)
         assert model.stats().streamed_bytes == 0
 
 
 def test_it_shrinks_to_what_the_networks_need_and_no_further(
-    system: _System, cache_dir: Path
+    system: _System, cache_dir: Path, wait_until: WaitUntil
 ) -> None:
     network = _network()
     with torch.inference_mode():
@@ -90,7 +84,7 @@ def test_it_shrinks_to_what_the_networks_need_and_no_further(
         model = opened.load("network", network, (_IMAGE,))
         system.set_free(0)
         needed = opened._smallest_bytes()
-        _wait_until(lambda: opened.report().budget_bytes == needed)
+        wait_until(lambda: opened.report().budget_bytes == needed)
         assert torch.equal(model(_IMAGE), expected)
         assert opened.report().leased_bytes <= needed
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from swapnet_core import blockfile
+from swapnet_core import blockfile, file_layout
 from swapnet_core.blockfile import BlockFile
 from swapnet_core.errors import BlockCorruptError, StorageError
 from swapnet_core.specs import LayerSpec, WeightSpec
@@ -67,7 +67,7 @@ def test_any_tool_reads_it_as_safetensors(tmp_path: Path) -> None:
     weights, _ = _describe(tensors)
     with safe_open(str(_write(tmp_path).path), framework="pt") as stream:
         for weight, tensor in zip(weights, tensors, strict=True):
-            order = blockfile.storage_order(weight)
+            order = file_layout.storage_order(weight)
             assert torch.equal(stream.get_tensor(weight.name), tensor.permute(order))
 
 

@@ -1,4 +1,7 @@
-"""The bound on stalls: no plan is faster, and where reads cannot run ahead some plan is as fast."""
+"""The bound on stalls: no plan is faster, and where reads cannot run ahead some plan is as fast.
+
+Hypothesis draws networks by the strategy of `conftest.py`.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +21,8 @@ _DEVICE = DeviceProfile(
 )
 
 
-@st.composite
-def _profiles(draw: st.DrawFn) -> NetworkProfile:
-    pages = draw(st.lists(st.integers(1, 600), min_size=1, max_size=12))
-    count = len(pages)
-    pinned = draw(st.sets(st.integers(0, count - 1), max_size=1))
-    usable = [index for index in range(count) if index not in pinned]
-    order = draw(st.lists(st.sampled_from(usable), max_size=20)) if usable else []
-    steps = [cell for index, cell in enumerate(order) if index == 0 or order[index - 1] != cell]
-    return simulated_profile(
-        cell_bytes=[size * 4096 for size in pages],
-        steps=steps,
-        pinned=sorted(pinned),
-        step_compute_s=draw(
-            st.lists(st.floats(0.0, 0.02), min_size=len(steps), max_size=len(steps))
-        ),
-    )
-
-
 @settings(max_examples=80, deadline=None)
-@given(_profiles(), st.floats(0.0, 1.0))
+@given(profile=..., share=st.floats(0.0, 1.0))
 def test_no_plan_stalls_less(profile: NetworkProfile, share: float) -> None:
     smallest = smallest_budget_bytes(profile)
     budget_bytes = smallest + int(max(0, profile.demand_bytes - smallest) * share)

@@ -11,8 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,53 +22,26 @@ from safetensors.torch import save_file
 import swapnet_core
 
 _CHILD = Path(__file__).with_name("memory_limit_child.py")
-_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 _BUDGET_BYTES = 80 * 2**20
 _RATIO = 2.32
 _INFERENCES = 4
 _TIMEOUT_S = 300
 
 
-@dataclass(frozen=True)
-class MemoryGroup:
-    """A cgroup of version 1 or 2."""
-
-    path: Path
-
-    def oom_kills(self) -> int:
-        """Processes that the kernel killed because the group was full."""
-        is_v1 = (self.path / "memory.oom_control").exists()
-        events = self.path / ("memory.oom_control" if is_v1 else "memory.events")
-        counts = dict(line.split() for line in events.read_text().splitlines())
-        return int(counts["oom_kill"])
-
-    def remove_limit(self) -> None:
-        for name in ("memory.memsw.limit_in_bytes", "memory.limit_in_bytes"):
-            if (self.path / name).exists():
-                (self.path / name).write_text("-1")
-        if (self.path / "memory.max").exists():
-            (self.path / "memory.max").write_text("max")
+def _oom_kills(group: Path) -> int:
+    """Processes that the kernel killed because the group was full."""
+    is_v1 = (group / "memory.oom_control").exists()
+    events = group / ("memory.oom_control" if is_v1 else "memory.events")
+    counts = dict(line.split() for line in events.read_text().splitlines())
+    return int(counts["oom_kill"])
 
 
-@pytest.fixture
-def memory_group() -> Iterator[MemoryGroup]:
-    """An empty group; the test skips where the system lets us make none."""
-    reasons = []
-    for root in _ROOTS:
-        path = root / f"swapnet-test-{os.getpid()}"
-        try:
-            path.mkdir()
-        except OSError as error:
-            reasons.append(str(error))
-            continue
-        if (path / "memory.max").exists() or (path / "memory.limit_in_bytes").exists():
-            break
-        path.rmdir()
-        reasons.append(f"{root} has no memory controller")
-    else:
-        pytest.skip(f"no memory cgroup can be made: {'; '.join(reasons)}")
-    yield MemoryGroup(path)
-    path.rmdir()
+def _remove_limit(group: Path) -> None:
+    for name in ("memory.memsw.limit_in_bytes", "memory.limit_in_bytes"):
+        if (group / name).exists():
+            (group / name).write_text("-1")
+    if (group / "memory.max").exists():
+        (group / "memory.max").write_text("max")
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +60,22 @@ def resnet101(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list
 
 
 def test_it_survives_in_a_group_where_the_plain_network_is_killed(
-    memory_group: MemoryGroup, resnet101: tuple[Path, list[list[float]]], cache_dir: Path
+    memory_group: Path, resnet101: tuple[Path, list[list[float]]], cache_dir: Path
 ) -> None:
     weights, expected = resnet101
     swapped = _run_child("swapped", memory_group, weights, cache_dir)
-    assert swapped.returncode == 0, f"{swapped.stderr}\n{memory_group.oom_kills()} OOM kills"
-    assert memory_group.oom_kills() == 0
+    assert swapped.returncode == 0, f"{swapped.stderr}\n{_oom_kills(memory_group)} OOM kills"
+    assert _oom_kills(memory_group) == 0
     facts = json.loads(swapped.stdout)
     assert facts["outputs"] == expected
     assert facts["faults"] == 0
     assert facts["demand_bytes"] / facts["budget_bytes"] >= _RATIO
     _check_memory(facts)
 
-    memory_group.remove_limit()
+    _remove_limit(memory_group)
     plain = _run_child("plain", memory_group, weights, cache_dir)
     assert plain.returncode == -signal.SIGKILL, f"the plain network fits: {plain.stdout}"
-    assert memory_group.oom_kills() == 1
+    assert _oom_kills(memory_group) == 1
 
 
 def _check_memory(facts: dict[str, Any]) -> None:
@@ -115,7 +86,7 @@ def _check_memory(facts: dict[str, Any]) -> None:
 
 
 def _run_child(
-    mode: str, group: MemoryGroup, weights: Path, cache_dir: Path
+    mode: str, group: Path, weights: Path, cache_dir: Path
 ) -> subprocess.CompletedProcess[str]:
     package_root = str(Path(swapnet_core.__file__).parents[1])
     return subprocess.run(
@@ -123,7 +94,7 @@ def _run_child(
             sys.executable,
             str(_CHILD),
             mode,
-            str(group.path),
+            str(group),
             str(weights),
             str(cache_dir),
             str(_BUDGET_BYTES),

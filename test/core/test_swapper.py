@@ -1,97 +1,34 @@
-"""The fetch pipeline: whatever happens, a use finds its own bytes in its slot.
-
-The store's bytes tell where they lie in the file, and the region refuses a fetch that writes
-where compute reads.
-"""
+"""The fetch pipeline: whatever happens, a use finds its own bytes in its slot; see `Bench`."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swapnet_core.errors import RuntimeClosedError, StorageError
-from swapnet_core.lane import REQUEST_BYTES, Lane
+from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.planner import make_plan, smallest_budget_bytes
-from swapnet_core.regions import JoinedRegion
-from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
-from swapnet_core.stream import Stream
-from swapnet_core.swapper import READING_THREADS, FetchPool
+from swapnet_core.specs import NetworkProfile
+from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
     MemoryStore,
     SimulatedBackend,
-    SimulatedRegion,
     simulated_profile,
     stored_pattern,
 )
 
+OpenBench = Callable[..., Any]
+WaitUntil = Callable[[Callable[[], bool]], None]
+
 _PAGE = 4096
 _MIB = 2**20
-
-
-@pytest.fixture
-def pool() -> Iterator[FetchPool]:
-    pool = FetchPool()
-    yield pool
-    pool.close()
-
-
-class Bench:
-    """A network on a simulated device, run step by step as the runner does it."""
-
-    def __init__(
-        self,
-        pool: FetchPool,
-        profile: NetworkProfile,
-        budget_bytes: int,
-        delay_s: Callable[[], float] | None = None,
-        stream: Stream | None = None,
-        streaming: SimulatedRegion | None = None,
-    ) -> None:
-        self.pool = pool
-        self.content = stored_pattern(profile)
-        self.plan: SwapPlan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
-        self.store = MemoryStore(self.content, delay_s)
-        self.stream = stream or pool.open_stream(self.plan.stream_bytes)
-        self.streaming = streaming or SimulatedBackend().allocate(self.plan.stream_bytes)
-        self.resident = SimulatedBackend().allocate(self.plan.region_bytes - self.plan.stream_bytes)
-        self.region = JoinedRegion(self.plan, self.streaming, self.resident)
-        self._cell_block = {c: i for i, block in enumerate(self.plan.blocks) for c in block.weights}
-        self._steps = profile.trace.steps
-        self.lane: Lane = self.stream.open_lane(self.plan, self.region, self.store.read_into)
-
-    def run(self, stop_after: int | None = None) -> None:
-        """One inference; `stop_after` breaks it off after so many steps."""
-        self.lane.begin()
-        current = NO_STEP
-        for number, cell in enumerate(self._steps):
-            if number == stop_after:
-                self.lane.abort()
-                return
-            use = self.plan.step_uses[number]
-            if use not in (NO_STEP, current):
-                self.lane.enter(use)
-                current = use
-            self._check(self._cell_block[cell])
-        self.lane.finish()
-
-    def _check(self, block_index: int) -> None:
-        block = self.plan.blocks[block_index]
-        border = self.plan.stream_bytes
-        part = self.resident if block.is_resident else self.streaming
-        begin = block.slot_offset_bytes - border * block.is_resident
-        with part.computing(begin, block.size_bytes) as data:
-            begin = block.file_offset_bytes
-            assert data == self.content[begin : begin + block.size_bytes]
-
-    def close(self) -> None:
-        self.stream.close_lane(self.lane)
-        self.pool.close_stream(self.stream)
 
 
 def _streaming_profile(cells: int = 12, cell_bytes: int = 256 * 1024) -> NetworkProfile:
@@ -116,11 +53,11 @@ def _histories(draw: st.DrawFn) -> tuple[NetworkProfile, int, list[int | None], 
 )
 @given(_histories())
 def test_every_use_finds_its_bytes_under_random_delays_and_aborts(
-    pool: FetchPool, history: tuple[NetworkProfile, int, list[int | None], int]
+    open_bench: OpenBench, history: tuple[NetworkProfile, int, list[int | None], int]
 ) -> None:
     profile, budget_bytes, stops, seed = history
     dice = random.Random(seed)
-    bench = Bench(pool, profile, budget_bytes, lambda: dice.choice((0.0, 0.0, 0.0003, 0.001)))
+    bench = open_bench(profile, budget_bytes, lambda: dice.choice((0.0, 0.0, 0.0003, 0.001)))
     try:
         for stop_after in stops:
             bench.run(stop_after)
@@ -129,98 +66,8 @@ def test_every_use_finds_its_bytes_under_random_delays_and_aborts(
         bench.close()
 
 
-class Fleet:
-    """Several networks that use one streaming region in turn."""
-
-    def __init__(self, pool: FetchPool, delay_s: Callable[[], float], sizes: list[int]) -> None:
-        budget = 3 * 256 * 1024
-        profiles = [_streaming_profile(cells) for cells in sizes]
-        plans = [make_plan(p, SIMULATED_DEVICE, budget_bytes=budget) for p in profiles]
-        largest = max(plan.stream_bytes for plan in plans)
-        stream, region = pool.open_stream(largest), SimulatedBackend().allocate(largest)
-        self.stream = stream
-        self.benches = [Bench(pool, p, budget, delay_s, stream, region) for p in profiles]
-
-    def expect(self, numbers: list[int]) -> None:
-        self.stream.expect([self.benches[number].lane for number in numbers])
-
-    def close(self) -> None:
-        for bench in self.benches:
-            self.stream.close_lane(bench.lane)
-        self.benches[0].pool.close_stream(self.stream)
-
-
-_turns = st.lists(
-    st.tuples(
-        st.integers(0, 2),
-        st.lists(st.integers(0, 2), max_size=4),
-        st.none() | st.integers(0, 6),
-    ),
-    min_size=1,
-    max_size=10,
-)
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(_turns, st.integers(0, 2**16))
-def test_networks_share_a_stream_whatever_was_expected(
-    pool: FetchPool, turns: list[tuple[int, list[int], int | None]], seed: int
-) -> None:
-    dice = random.Random(seed)
-    fleet = Fleet(pool, lambda: dice.choice((0.0, 0.0, 0.0005)), [5, 12, 9])
-    try:
-        for number, expected, stop_after in turns:
-            fleet.benches[number].run(stop_after)
-            fleet.expect(expected)
-    finally:
-        fleet.close()
-    assert pool.snapshot().streams == 0
-
-
-def test_the_head_of_the_expected_network_is_fetched_while_the_present_one_ends(
-    pool: FetchPool,
-) -> None:
-    fleet = Fleet(pool, lambda: 0.0, [5, 12])
-    first, second = fleet.benches
-    for _ in range(2):
-        first.run()
-    residents = second.lane.bytes_read
-    fleet.expect([1])
-    _wait_until(lambda: second.lane.bytes_read > residents)
-    before = second.lane.bytes_read
-    second.store.hold_reads()  # what was fetched ahead is used without another read
-    second.lane.begin()
-    assert second.lane.enter(0) == 0.0
-    assert second.lane.bytes_read == before
-    second.store.release_reads()
-    second.lane.abort()
-    fleet.close()
-
-
-def test_an_error_in_the_head_of_another_network_does_not_touch_the_present_one(
-    pool: FetchPool,
-) -> None:
-    fleet = Fleet(pool, lambda: 0.0, [5, 12])
-    first, second = fleet.benches
-    second.store.break_page(second.plan.blocks[second.plan.uses[0]].file_offset_bytes)
-    for _ in range(3):
-        first.lane.begin()
-        fleet.expect([1, 0])
-        first.lane.finish()
-        first.run()
-    with pytest.raises(StorageError, match="broken"):
-        second.run()
-    second.lane.abort()
-    second.store.mend()
-    first.run()
-    second.run()
-    fleet.close()
-
-
-def test_the_steady_state_reads_what_the_plan_says(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 4 * 256 * 1024)
+def test_the_steady_state_reads_what_the_plan_says(open_bench: OpenBench) -> None:
+    bench = open_bench(_streaming_profile(), 4 * 256 * 1024)
     bench.run()
     bench.run()
     before = bench.lane.bytes_read
@@ -234,39 +81,34 @@ def test_the_steady_state_reads_what_the_plan_says(pool: FetchPool) -> None:
     bench.close()
 
 
-def test_residents_are_read_once(pool: FetchPool) -> None:
+def test_residents_are_read_once(open_bench: OpenBench) -> None:
     profile = _streaming_profile()
-    bench = Bench(pool, profile, profile.demand_bytes)
+    bench = open_bench(profile, profile.demand_bytes)
     for _ in range(3):
         bench.run()
     assert bench.lane.bytes_read == profile.weight_bytes
     bench.close()
 
 
-def test_the_head_of_the_next_inference_is_fetched_while_idle(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 4 * 256 * 1024)
+def test_the_head_of_the_next_inference_is_fetched_while_idle(
+    open_bench: OpenBench, wait_until: WaitUntil
+) -> None:
+    bench = open_bench(_streaming_profile(), 4 * 256 * 1024)
     bench.run()
     first = bench.plan.blocks[bench.plan.uses[0]]
-    _wait_until(lambda: bench.store.reads[-1][0] <= _last_page_that_fits(bench))
+    wait_until(lambda: bench.store.reads[-1][0] <= _last_page_that_fits(bench))
     assert first.file_offset_bytes in {offset for offset, _ in bench.store.reads[-4:]}
     bench.close()
 
 
-def _last_page_that_fits(bench: Bench) -> int:
+def _last_page_that_fits(bench: Any) -> int:
     return bench.plan.blocks[0].file_offset_bytes + bench.plan.region_bytes
 
 
-def _wait_until(is_so: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    waiting = threading.Event()
-    for _ in range(int(timeout_s / 0.01)):
-        if is_so():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not come to be")
-
-
-def test_a_read_error_reaches_the_inference_and_the_next_one_tries_again(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 3 * 256 * 1024)
+def test_a_read_error_reaches_the_inference_and_the_next_one_tries_again(
+    open_bench: OpenBench,
+) -> None:
+    bench = open_bench(_streaming_profile(), 3 * 256 * 1024)
     bench.run()
     broken = bench.plan.blocks[bench.plan.uses[-1]].file_offset_bytes
     bench.store.break_page(broken)
@@ -280,7 +122,7 @@ def test_a_read_error_reaches_the_inference_and_the_next_one_tries_again(pool: F
     bench.close()
 
 
-def _run_often(bench: Bench) -> None:
+def _run_often(bench: Any) -> None:
     for _ in range(3):
         bench.run()
 
@@ -306,8 +148,8 @@ def test_a_truncated_store_is_an_error_not_a_hang(pool: FetchPool) -> None:
         pool.open_stream(plan.stream_bytes).open_lane(plan, region, store.read_into)
 
 
-def test_freeze_gives_up_all_streamed_slots_but_the_one_in_use(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 5 * 256 * 1024)
+def test_freeze_gives_up_all_streamed_slots_but_the_one_in_use(open_bench: OpenBench) -> None:
+    bench = open_bench(_streaming_profile(), 5 * 256 * 1024)
     lane, plan = bench.lane, bench.plan
     lane.begin()
     lane.enter(0)
@@ -327,8 +169,8 @@ def test_freeze_gives_up_all_streamed_slots_but_the_one_in_use(pool: FetchPool) 
     bench.close()
 
 
-def test_closing_a_lane_wakes_the_inference_that_waits_in_it(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 2 * 256 * 1024)
+def test_closing_a_lane_wakes_the_inference_that_waits_in_it(open_bench: OpenBench) -> None:
+    bench = open_bench(_streaming_profile(), 2 * 256 * 1024)
     bench.run()
     bench.store.hold_reads()
     errors: list[BaseException] = []
@@ -353,8 +195,8 @@ def test_closing_a_lane_wakes_the_inference_that_waits_in_it(pool: FetchPool) ->
     assert "0 lanes" in repr(bench.stream)
 
 
-def test_a_closed_lane_writes_nothing_more(pool: FetchPool) -> None:
-    bench = Bench(pool, _streaming_profile(), 3 * 256 * 1024, lambda: 0.001)
+def test_a_closed_lane_writes_nothing_more(open_bench: OpenBench) -> None:
+    bench = open_bench(_streaming_profile(), 3 * 256 * 1024, lambda: 0.001)
     bench.run()
     bench.stream.close_lane(bench.lane)
     reads = len(bench.store.reads)
@@ -380,9 +222,8 @@ def test_a_closed_pool_takes_no_lanes() -> None:
         )
 
 
-def test_closing_the_pool_wakes_who_waits() -> None:
-    pool = FetchPool()
-    bench = Bench(pool, _streaming_profile(), 2 * 256 * 1024)
+def test_closing_the_pool_wakes_who_waits(pool: FetchPool, open_bench: OpenBench) -> None:
+    bench = open_bench(_streaming_profile(), 2 * 256 * 1024)
     bench.run()
     bench.store.hold_reads()
     errors: list[BaseException] = []
@@ -406,54 +247,10 @@ def test_closing_the_pool_wakes_who_waits() -> None:
     assert len(errors) == 1
 
 
-def test_blocks_larger_than_a_request_are_read_in_pieces(pool: FetchPool) -> None:
+def test_blocks_larger_than_a_request_are_read_in_pieces(open_bench: OpenBench) -> None:
     profile = simulated_profile(cell_bytes=[5 * _MIB + _PAGE] * 3, steps=range(3))
-    bench = Bench(pool, profile, 11 * _MIB)
+    bench = open_bench(profile, 11 * _MIB)
     bench.run()
     bench.run()
     assert max(size for _, size in bench.store.reads) == REQUEST_BYTES
     bench.close()
-
-
-def test_an_expected_network_that_is_closed_leaves_the_present_one_running(
-    pool: FetchPool,
-) -> None:
-    fleet = Fleet(pool, lambda: 0.0, [12, 9])
-    first, second = fleet.benches
-    first.run()
-    first.lane.begin()
-    fleet.expect([0, 1, 0])
-    first.lane.enter(0)
-    fleet.stream.close_lane(second.lane)
-    for use in range(1, len(first.plan.uses)):
-        first.lane.enter(use)
-        block = first.plan.blocks[first.plan.uses[use]]
-        with first.streaming.computing(block.slot_offset_bytes, block.size_bytes) as data:
-            begin = block.file_offset_bytes
-            assert data == first.content[begin : begin + block.size_bytes]
-    first.lane.finish()
-    first.run()
-    fleet.close()
-
-
-def test_what_is_expected_meanwhile_does_not_keep_residents_from_coming(pool: FetchPool) -> None:
-    profile = simulated_profile(cell_bytes=[_MIB] * 8, steps=range(8))
-    first = Bench(pool, profile, 3 * _MIB)
-    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=profile.demand_bytes)
-    store, region = MemoryStore(first.content), SimulatedBackend().allocate(plan.region_bytes)
-    store.hold_reads()
-    lanes: list[Lane] = []
-    opening = threading.Thread(
-        target=lambda: lanes.append(first.stream.open_lane(plan, region, store.read_into)),
-        daemon=True,
-    )
-    opening.start()
-    _wait_until(lambda: len(store.reads) == READING_THREADS)
-    first.stream.expect([first.lane])
-    store.release_reads()
-    opening.join(10)
-    assert not opening.is_alive()
-    assert len(store.reads) == len(plan.blocks)
-    first.run()
-    first.stream.close_lane(lanes[0])
-    first.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -86,7 +85,13 @@ def detection_network(
         return _darknet_network(definition, weights=weights, labels=labels, seed=seed)
     if name in torchvision_names():
         return torchvision_network(name, weights=weights, labels=labels, input_size=size, seed=seed)
-    raise _unknown(name)
+    raise UnknownNetworkError.among(
+        "detection",
+        name,
+        detection_network_names(),
+        "the path of a Darknet .cfg file",
+        "the name of a .cfg file that lies beside the weights file",
+    )
 
 
 def _height_and_width(input_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -109,17 +114,6 @@ def _definition_path(network: str, weights: Path | None) -> Path | None:
         return None
     beside = weights.parent / f"{network}.cfg"
     return beside if beside.is_file() else None
-
-
-def _unknown(network: str) -> UnknownNetworkError:
-    names = detection_network_names()
-    close = difflib.get_close_matches(network, names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownNetworkError(
-        f"there is no detection network '{network}'.{hint} Known are {', '.join(names)}, the path "
-        "of a Darknet .cfg file, the name of a .cfg file that lies beside the weights file, and a "
-        "network of your own as package.module:factory or the path of a .pt2 file."
-    )
 
 
 def _darknet_network(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -115,15 +114,8 @@ def classification_network(
     names = read_labels(labels) if labels is not None else None
     if is_own_network(network):
         own = own_network(network, weights=weights, changes=changes)
-        return ClassificationNetwork(
-            name=own.name,
-            build=own.build,
-            weights=own.weights,
-            is_random=False,
-            example_inputs=(example_input(own.image_input),),
-            labels=names or own.labels or tuple(default_labels or ()),
-            preprocess=own.image_input,
-        )
+        own_names = names or own.labels or tuple(default_labels or ())
+        return ClassificationNetwork(**own.facts(labels=own_names))
     facts = _torchvision_facts(network, weights, names or default_labels, changes, seed)
     return ClassificationNetwork(**facts)
 
@@ -215,7 +207,7 @@ def _torchvision_facts(
     seed: int,
 ) -> dict[str, Any]:
     if name not in classification_network_names():
-        raise _unknown(name)
+        raise UnknownNetworkError.among("classification", name, classification_network_names())
     image_input = (changes or InputChanges()).applied_to(_published_input(name))
     names = tuple(labels) if labels else torchvision_labels(name)
     build = ClassifierBuilder(
@@ -258,16 +250,6 @@ def _random_weights(build: Callable[[], nn.Module], seed: int) -> SeededWeights:
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             head = name
     return SeededWeights(skeleton, seed=seed, gains={**gains, f"{head}.weight": _HEAD_GAIN})
-
-
-def _unknown(network: str) -> UnknownNetworkError:
-    names = classification_network_names()
-    close = difflib.get_close_matches(network, names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownNetworkError(
-        f"there is no classification network '{network}'.{hint} Known are {', '.join(names)}, and "
-        "a network of your own as package.module:factory or the path of a .pt2 file."
-    )
 
 
 def _build_with_maps(build: Callable[[], nn.Module], name: str) -> nn.Module:

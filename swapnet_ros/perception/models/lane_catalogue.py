@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from swapnet_ros.perception.errors import OwnNetworkError, UnknownNetworkError
 from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.lane_masks import AreaMaskDecoder, LineMaskDecoder
 from swapnet_ros.perception.models.lanes import LaneNetwork
-from swapnet_ros.perception.models.network import example_input
 from swapnet_ros.perception.models.own_network import OwnNetwork, is_own_network, own_network
 from swapnet_ros.perception.models.ufld import ufld_names, ufld_network
 
@@ -63,7 +61,7 @@ def lane_network(
     if is_own_network(network):
         return _mask_network(own_network(network, weights=weights, changes=changes), outputs)
     if network not in lane_network_names():
-        raise _unknown(network)
+        raise UnknownNetworkError.among("lane", network, lane_network_names())
     return ufld_network(network, weights=weights, changes=changes or InputChanges(), seed=seed)
 
 
@@ -76,24 +74,8 @@ def _mask_network(own: OwnNetwork, outputs: str | None) -> LaneNetwork:
         )
     height, width = own.image_input.height, own.image_input.width
     return LaneNetwork(
-        name=own.name,
-        build=own.build,
-        weights=own.weights,
-        is_random=False,
-        example_inputs=(example_input(own.image_input),),
-        labels=(),
-        preprocess=own.image_input,
+        **own.facts(labels=()),
         input_height=height,
         input_width=width,
         decode=_DECODERS[shown](input_height=height, input_width=width),
-    )
-
-
-def _unknown(network: str) -> UnknownNetworkError:
-    names = lane_network_names()
-    close = difflib.get_close_matches(network, names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownNetworkError(
-        f"there is no lane network '{network}'.{hint} Known are {', '.join(names)}, and a network "
-        "of your own as package.module:factory or the path of a .pt2 file."
     )

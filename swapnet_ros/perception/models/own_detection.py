@@ -13,7 +13,6 @@ from swapnet_ros.perception.errors import NetworkOutputError, OwnNetworkError
 from swapnet_ros.perception.models.detection import Candidates, DetectionNetwork
 from swapnet_ros.perception.models.image_input import InputChanges
 from swapnet_ros.perception.models.labels import read_labels
-from swapnet_ros.perception.models.network import example_input
 from swapnet_ros.perception.models.own_network import own_network
 
 _KEYS = ("boxes", "scores", "labels")
@@ -53,13 +52,7 @@ def own_detection_network(
             "the module an attribute labels"
         )
     return DetectionNetwork(
-        name=own.name,
-        build=own.build,
-        weights=own.weights,
-        is_random=False,
-        example_inputs=(example_input(own.image_input),),
-        labels=names,
-        preprocess=own.image_input,
+        **own.facts(labels=names),
         decode=BoxDecoder(network=own.name, classes=len(names)),
     )
 

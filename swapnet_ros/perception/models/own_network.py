@@ -22,6 +22,7 @@ from swapnet_ros.perception.models.checkpoints import (
     is_torchscript,
 )
 from swapnet_ros.perception.models.image_input import ImageInput, InputChanges, declared_changes
+from swapnet_ros.perception.models.network import example_input
 
 _EXPORTED = ".pt2"
 _TORCHSCRIPT = (".pt", ".pth")
@@ -46,6 +47,18 @@ class OwnNetwork:
     image_input: ImageInput
     labels: tuple[str, ...]
     outputs: str
+
+    def facts(self, *, labels: tuple[str, ...]) -> dict[str, Any]:
+        """What an `ImageNetwork` of any kind is made with, by the names of its fields."""
+        return {
+            "name": self.name,
+            "build": self.build,
+            "weights": self.weights,
+            "is_random": False,
+            "example_inputs": (example_input(self.image_input),),
+            "labels": labels,
+            "preprocess": self.image_input,
+        }
 
 
 def is_own_network(network: str) -> bool:

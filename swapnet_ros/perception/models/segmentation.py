@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,19 +142,14 @@ def segmentation_network(
     names = read_labels(labels) if labels is not None else None
     if is_own_network(network):
         own = own_network(network, weights=weights, changes=changes)
+        own_names = names or own.labels or tuple(default_labels or ())
         return SegmentationNetwork(
-            name=own.name,
-            build=own.build,
-            weights=own.weights,
-            is_random=False,
-            example_inputs=(example_input(own.image_input),),
-            labels=names or own.labels or tuple(default_labels or ()),
-            preprocess=own.image_input,
+            **own.facts(labels=own_names),
             input_height=own.image_input.height,
             input_width=own.image_input.width,
         )
     if network not in segmentation_network_names():
-        raise _unknown(network)
+        raise UnknownNetworkError.among("segmentation", network, segmentation_network_names())
     names = names or tuple(default_labels or torchvision_labels(network))
     return _torchvision_network(network, weights, names, changes or InputChanges(), seed)
 
@@ -236,13 +230,3 @@ def _random_weights(build: SegmenterBuilder, seed: int) -> SeededWeights:
         if isinstance(module, models.resnet.Bottleneck)
     }
     return SeededWeights(skeleton, seed=seed, gains=gains)
-
-
-def _unknown(network: str) -> UnknownNetworkError:
-    names = segmentation_network_names()
-    close = difflib.get_close_matches(network, names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownNetworkError(
-        f"there is no segmentation network '{network}'.{hint} Known are {', '.join(names)}, and a "
-        "network of your own as package.module:factory or the path of a .pt2 file."
-    )

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from swapnet_ros.perception.models.classification import HeatMapNetwork
+from swapnet_ros.perception.models.detection import Candidates
 from swapnet_ros.perception.tasks.object_detection import (
-    Detection,
     DetectionResult,
+    best_detections,
     check_box_thresholds,
 )
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage
@@ -98,11 +98,12 @@ class HeatMapDetection:
             for score, box in _hot_boxes(_heat(maps[class_id], size), float(scores[class_id]))
             if score >= score_threshold
         ]
-        geometry = prepared.geometry
-        return DetectionResult(
-            detections=self._typed(found, prepared, iou_threshold)[:max_detections],
-            width=geometry.source_width,
-            height=geometry.source_height,
+        return best_detections(
+            _candidates(found),
+            prepared.geometry,
+            self.network.label,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
         )
 
     def _likely(self, scores: Tensor, score_threshold: float) -> list[int]:
@@ -110,28 +111,14 @@ class HeatMapDetection:
         wanted = [c for c in best if self._class_ids is None or c in self._class_ids]
         return [c for c in wanted[:_MOST_CLASSES] if scores[c] >= score_threshold]
 
-    def _typed(
-        self, found: list[tuple[int, float, list[float]]], prepared: PreparedImage, iou: float
-    ) -> tuple[Detection, ...]:
-        if not found:
-            return ()
-        boxes = torch.tensor([box for _, _, box in found])
-        scores = torch.tensor([score for _, score, _ in found])
-        class_ids = torch.tensor([class_id for class_id, _, _ in found])
-        places = prepared.geometry.clip(prepared.geometry.to_source(boxes)).tolist()
-        return tuple(
-            Detection(
-                class_id=found[index][0],
-                label=self.network.label(found[index][0]),
-                score=found[index][1],
-                x_min=places[index][0],
-                y_min=places[index][1],
-                x_max=places[index][2],
-                y_max=places[index][3],
-            )
-            for index in batched_nms(boxes, scores, class_ids, iou).tolist()
-            if places[index][2] > places[index][0] and places[index][3] > places[index][1]
-        )
+
+def _candidates(found: list[tuple[int, float, list[float]]]) -> Candidates:
+    """Classes, scores and boxes in network pixels, as detectors propose them."""
+    return Candidates(
+        boxes=torch.tensor([box for _, _, box in found]).reshape(-1, 4),
+        scores=torch.tensor([score for _, score, _ in found]),
+        class_ids=torch.tensor([class_id for class_id, _, _ in found], dtype=torch.int64),
+    )
 
 
 def _heat(class_map: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:

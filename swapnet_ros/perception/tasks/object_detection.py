@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,12 +113,12 @@ class ObjectDetection:
         """
         check_box_thresholds(score_threshold, iou_threshold, max_detections)
         candidates = _best(self._wanted(self.network.decode(outputs, score_threshold)))
-        kept = batched_nms(candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold)
-        geometry = prepared.geometry
-        return DetectionResult(
-            detections=self._typed(candidates, kept, geometry)[:max_detections],
-            width=geometry.source_width,
-            height=geometry.source_height,
+        return best_detections(
+            candidates,
+            prepared.geometry,
+            self.network.labels.__getitem__,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
         )
 
     def _wanted(self, candidates: Candidates) -> Candidates:
@@ -131,29 +131,53 @@ class ObjectDetection:
             class_ids=candidates.class_ids[chosen],
         )
 
-    def _typed(
-        self, candidates: Candidates, kept: torch.Tensor, geometry: ImageGeometry
-    ) -> tuple[Detection, ...]:
-        boxes = geometry.clip(geometry.to_source(candidates.boxes[kept]))
-        rows = zip(
-            candidates.class_ids[kept].tolist(),
-            candidates.scores[kept].tolist(),
-            boxes.tolist(),
-            strict=True,
+
+def best_detections(
+    candidates: Candidates,
+    geometry: ImageGeometry,
+    label: Callable[[int], str],
+    *,
+    iou_threshold: float,
+    max_detections: int,
+) -> DetectionResult:
+    """Leave out boxes that overlap better ones of their class; give the rest in source pixels.
+
+    Args:
+        candidates: what a network proposes.
+        geometry: from the image to the network's pixels.
+        label: the name of a class.
+        iou_threshold: of two boxes of one class that overlap by more, the better stays; 0..1.
+        max_detections: the best ones that are returned.
+
+    Returns:
+        The objects, in pixels of the source image and within it.
+    """
+    kept = batched_nms(candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold)
+    boxes = geometry.clip(geometry.to_source(candidates.boxes[kept]))
+    rows = zip(
+        candidates.class_ids[kept].tolist(),
+        candidates.scores[kept].tolist(),
+        boxes.tolist(),
+        strict=True,
+    )
+    detections = [
+        Detection(
+            class_id=class_id,
+            label=label(class_id),
+            score=score,
+            x_min=x_min,
+            y_min=y_min,
+            x_max=x_max,
+            y_max=y_max,
         )
-        return tuple(
-            Detection(
-                class_id=class_id,
-                label=self.network.labels[class_id],
-                score=score,
-                x_min=x_min,
-                y_min=y_min,
-                x_max=x_max,
-                y_max=y_max,
-            )
-            for class_id, score, (x_min, y_min, x_max, y_max) in rows
-            if x_max > x_min and y_max > y_min
-        )
+        for class_id, score, (x_min, y_min, x_max, y_max) in rows
+        if x_max > x_min and y_max > y_min
+    ]
+    return DetectionResult(
+        detections=tuple(detections[:max_detections]),
+        width=geometry.source_width,
+        height=geometry.source_height,
+    )
 
 
 def _best(candidates: Candidates) -> Candidates:
