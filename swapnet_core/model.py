@@ -16,11 +16,11 @@ from swapnet_core.holding import Holding
 from swapnet_core.reports import ModelStats, summarize_latencies
 from swapnet_core.runner import Boundary, Inference, PlannedAccess, Runner, StoredAccess
 from swapnet_core.specs import NetworkProfile, SwapPlan
+from swapnet_core.speeds import round_factor
 
 _LATENCIES_KEPT = 1024
 _COMPUTE_TIMES_KEPT = 32
-_ENOUGH_COMPUTE_TIMES = 16
-_AS_TRACED = (0.8, 1.25)
+_ENOUGH_COMPUTE_TIMES = 8
 
 
 class LoadedModel:
@@ -67,15 +67,14 @@ class LoadedModel:
     def measured_profile(self) -> NetworkProfile:
         """What is known of the network, at the speed at which it runs of late.
 
-        A trace was made in one moment, maybe a busy one, and is kept. Its compute times stand as
-        long as the inferences take about as long.
+        A trace was made in one moment, maybe a busy one, and is kept. Its compute times are
+        scaled, in steps of 5 %, to what inferences take.
         """
         traced_s, taken_s = self.profile.trace.compute_s, self._counters.compute_s()
         if taken_s is None or traced_s <= 0.0:
             return self.profile
-        factor = taken_s / traced_s
-        fastest, slowest = _AS_TRACED
-        return self.profile if fastest <= factor <= slowest else self.profile.slowed(factor)
+        factor = round_factor(taken_s / traced_s) if taken_s > 0.0 else 1.0
+        return self.profile if factor == 1.0 else self.profile.slowed(factor)
 
     @property
     def plan(self) -> SwapPlan | None:

@@ -213,14 +213,17 @@ class SwapRuntime:
 
     @property
     def device_profile(self) -> DeviceProfile:
-        """The storage and machine as measured; measured now where that was not done yet.
+        """The storage and machine as measured, with the bandwidth that reads have of late.
+
+        Measured now where that was not done yet.
 
         Raises:
             StorageError: the cache directory cannot be used.
         """
         if self._device is None:
             self._device = device_profile.load_or_measure(self._root)
-        return self._device
+        bandwidth = self._pool.bandwidth_of_late(self._device.read_latency_s)
+        return self._device if bandwidth is None else self._device.with_bandwidth(bandwidth)
 
     def close(self) -> None:
         """Finish the present job, drop the queued ones, give everything back. Idempotent.

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from swapnet_core.speeds import round_factor
+
 PAGE_BYTES = 4096
 """Cells start on this boundary in the block file and in memory: what direct reads need."""
 
@@ -169,6 +171,12 @@ class DeviceProfile:
     def read_s(self, size_bytes: int) -> float:
         """Predict the time of one block's read."""
         return self.read_latency_s + size_bytes / self.read_bandwidth_bytes_per_s
+
+    def with_bandwidth(self, bandwidth_bytes_per_s: float) -> DeviceProfile:
+        """Return the same device with other storage, to the next 5 %."""
+        factor = round_factor(bandwidth_bytes_per_s / self.read_bandwidth_bytes_per_s)
+        bandwidth = self.read_bandwidth_bytes_per_s * factor
+        return replace(self, read_bandwidth_bytes_per_s=bandwidth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

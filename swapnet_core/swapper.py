@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Piece
+from swapnet_core.speeds import ReadSpeed
 from swapnet_core.stream import Stream
 
 READING_THREADS = 2
@@ -40,6 +41,9 @@ class FetchPool:
         self._is_open = True
         self._in_flight = 0
         self._flight_began_s = 0.0
+        self._flight_bytes = 0
+        self._flight_blocks = 0
+        self._speed = ReadSpeed()
         self._bytes_read = 0
         self._reading_s = 0.0
         self._threads = [
@@ -92,6 +96,11 @@ class FetchPool:
                 streams=len(self._streams),
             )
 
+    def bandwidth_of_late(self, latency_s: float) -> float | None:
+        """Return bytes per second of the last reads; see `ReadSpeed.bandwidth_bytes_per_s`."""
+        with self.lock:
+            return self._speed.bandwidth_bytes_per_s(latency_s)
+
     def _serve(self) -> None:
         while True:
             with self.lock:
@@ -124,11 +133,20 @@ class FetchPool:
 
     def _land(self, stream: Stream, piece: Piece, error: BaseException | None) -> None:
         self._in_flight -= 1
-        if self._in_flight == 0:
-            self._reading_s += time.monotonic() - self._flight_began_s
         if error is None:
             self._bytes_read += piece.size_bytes
+            self._flight_bytes += piece.size_bytes
+            self._flight_blocks += piece.offset_bytes == 0
+        if self._in_flight == 0:
+            self._end_flight(time.monotonic() - self._flight_began_s)
         stream.land(piece, error)
+
+    def _end_flight(self, duration_s: float) -> None:
+        self._reading_s += duration_s
+        self._speed.add(
+            size_bytes=self._flight_bytes, blocks=self._flight_blocks, duration_s=duration_s
+        )
+        self._flight_bytes = self._flight_blocks = 0
 
     def __repr__(self) -> str:
         return f"<FetchPool {len(self._threads)} threads, {len(self._streams)} streams>"

@@ -267,12 +267,12 @@ def open_leases() -> list[str]:
 
 
 def loaded_profile(runtime: SwapRuntime, name: str) -> NetworkProfile:
-    """Return what a runtime knows of one of its networks.
+    """Return what a runtime knows of one of its networks, at the speed that it has of late.
 
     Raises:
         KeyError: it has none of that name.
     """
-    return runtime._fleet.models[name].profile
+    return runtime._fleet.models[name].measured_profile
 
 
 def impose_plan(runtime: SwapRuntime, name: str, plan: SwapPlan) -> None:

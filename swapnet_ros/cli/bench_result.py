@@ -15,7 +15,8 @@ class PlanFigures:
 
     Attributes:
         swapped_s: measured latency, the median.
-        predicted_s: latency as the plan had it, from compute times measured before the pairs.
+        predicted_s: latency as the plan had it, from compute times and reads of inferences before
+            the pairs.
         predicted_at_speed_s: the same with those times scaled to the pairs' plain latency, and with
             the bandwidth of their reads, as the machine may have changed meanwhile.
         stall_s: part of the latency that compute waited for blocks.
@@ -61,8 +62,8 @@ class PairedResult:
         rival_reason: why it was not possible; empty otherwise.
         plain_s: latency of the plain network in memory.
         least_stall_s: what any plan must stall within this budget, at the plain network's speed.
-        bandwidth_bytes_per_s: of direct reads beside compute: the better one of a probe before
-            the pairs and the pairs' own reads.
+        bandwidth_bytes_per_s: of direct reads: the better one of reading the block file in turn
+            with the pairs, while nothing computes, and of the inferences' own reads.
         load_average: of the machine in the last minute, when the measurement began.
     """
 

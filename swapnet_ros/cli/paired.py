@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import platform
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from swapnet_core import SwappedModel, SwapRuntime
+from swapnet_core import SwappedModel, SwapRuntime, blockfile
 from swapnet_core.bounds import least_stall_s
 from swapnet_core.errors import BudgetTooSmallError, InputError
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
@@ -25,9 +26,11 @@ from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork
 from swapnet_ros.cli.outputs import largest_difference
 from swapnet_ros.cli.prediction import predict_latency_s
+from swapnet_ros.cli.read_arm import ReadArm
 
 _BATCH = 3
 _SETTLE_S = 0.05
+_INFERENCES_TO_LEARN = 10
 
 ChoosePlan = Callable[[NetworkProfile, DeviceProfile, int], SwapPlan]
 """Makes a plan for a budget in bytes; raises `BudgetTooSmallError` where there is none."""
@@ -75,10 +78,13 @@ def measure_pairs(
     """
     load_average = os.getloadavg()[0]
     plain = network.build()
-    with fresh_cache(cache_dir) as root, SwapRuntime(budget=2**62, cache_dir=root) as runtime:
+    with contextlib.ExitStack() as exits:
+        root = exits.enter_context(fresh_cache(cache_dir))
+        runtime = exits.enter_context(SwapRuntime(budget=2**62, cache_dir=root))
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
         runtime.set_budget(budget_bytes(model.stats().demand_bytes))
         plain_arm = _PlainArm(runtime, plain, network.inputs)
+        _learn_speeds(runtime, model, network.inputs)
         own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
         rival_arm, reason = None, ""
         if rival is not None:
@@ -87,12 +93,13 @@ def measure_pairs(
                 rival_arm = _SwappedArm(runtime, model, plan, plain_arm)
             except BudgetTooSmallError as error:
                 reason = str(error)
-        arms = [own_arm] if rival_arm is None else [own_arm, rival_arm]
+        reads = exits.enter_context(ReadArm(_block_file(root, runtime, network.name)))
+        arms = [plain_arm, own_arm, *([] if rival_arm is None else [rival_arm]), reads]
         for pair in range(pairs):
-            plain_arm.take_turn()
             for arm in arms:
                 arm.take_turn()
             progress(pair + 1)
+        bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
         stats, report = model.stats(), runtime.report()
         plain_s = statistics.median(plain_arm.latencies_s)
         return PairedResult(
@@ -104,8 +111,8 @@ def measure_pairs(
             rival=None if rival_arm is None else rival_arm.figures(),
             rival_reason=reason,
             plain_s=plain_s,
-            least_stall_s=_least_stall_s(runtime, model, plain_s),
-            bandwidth_bytes_per_s=_best_bandwidth(runtime),
+            least_stall_s=_least_stall_s(runtime, model, plain_s, bandwidth),
+            bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         )
@@ -199,9 +206,20 @@ class _SwappedArm:
         return (_calm_bytes_read(self._model) - before) // _BATCH
 
 
+def _learn_speeds(runtime: SwapRuntime, model: SwappedModel, inputs: tuple[Any, ...]) -> None:
+    """Run for a while and plan again, as in a process where a budget changes."""
+    for _ in range(_INFERENCES_TO_LEARN):
+        model(*inputs)
+    runtime.set_budget(runtime.report().budget_bytes)
+
+
 def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
     profile = loaded_profile(runtime, name)
     return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+
+
+def _block_file(root: Path, runtime: SwapRuntime, name: str) -> Path:
+    return blockfile.read_manifest(root, loaded_profile(runtime, name).digest).path
 
 
 def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
@@ -211,18 +229,14 @@ def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
     return replace(device, read_bandwidth_bytes_per_s=bandwidth) if bandwidth else device
 
 
-def _best_bandwidth(runtime: SwapRuntime) -> float:
-    """Return the bandwidth for bounds: the probe's or the run's, whichever asks for more."""
-    probed = runtime.device_profile.read_bandwidth_bytes_per_s
-    return max(probed, runtime.report().read_bandwidth_bytes_per_s)
-
-
-def _least_stall_s(runtime: SwapRuntime, model: SwappedModel, plain_s: float) -> float:
+def _least_stall_s(
+    runtime: SwapRuntime, model: SwappedModel, plain_s: float, bandwidth_bytes_per_s: float
+) -> float:
     profile, plan = loaded_profile(runtime, model.name), model.plan
     return least_stall_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,
-        read_bandwidth_bytes_per_s=_best_bandwidth(runtime),
+        read_bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         compute_scale=plain_s / profile.trace.compute_s,
     )
 

@@ -1,0 +1,84 @@
+"""How fast machine and storage are of late."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from swapnet_core import SwapRuntime
+from swapnet_core.device_profile import load_or_measure
+from swapnet_core.sizes import MIB
+from swapnet_core.speeds import ReadSpeed, round_factor
+
+
+@given(factor=st.floats(1e-3, 1e3))
+def test_factors_are_rounded_by_less_than_a_step(factor: float) -> None:
+    assert factor / 1.03 <= round_factor(factor) <= factor * 1.03
+    assert round_factor(round_factor(factor)) == round_factor(factor)
+
+
+def test_small_changes_are_no_news() -> None:
+    assert round_factor(0.98) == round_factor(1.02) == 1.0
+
+
+def test_nothing_is_said_after_too_few_reads() -> None:
+    speed = ReadSpeed()
+    for _ in range(3):
+        speed.add(size_bytes=32 * MIB, blocks=4, duration_s=0.1)
+    speed.add(size_bytes=MIB, blocks=1, duration_s=10.0)  # too short to tell anything
+    assert speed.bandwidth_bytes_per_s(1e-4) is None
+
+
+@given(
+    bandwidth=st.floats(1e7, 1e10),
+    latency_s=st.floats(0.0, 1e-3),
+    blocks=st.lists(st.integers(1, 8), min_size=16, max_size=64),
+)
+def test_bandwidth_is_what_explains_the_reads(
+    bandwidth: float, latency_s: float, blocks: list[int]
+) -> None:
+    speed = ReadSpeed()
+    for count in blocks:
+        duration_s = count * (latency_s + 16 * MIB / bandwidth)
+        speed.add(size_bytes=count * 16 * MIB, blocks=count, duration_s=duration_s)
+    found = speed.bandwidth_bytes_per_s(latency_s)
+    assert found is not None
+    if latency_s <= 16 * MIB / bandwidth:
+        assert found == pytest.approx(bandwidth, rel=1e-6)
+    else:  # hardly possible: at most half of the time is taken for fixed costs
+        assert found <= bandwidth
+
+
+def test_reads_of_long_ago_are_forgotten() -> None:
+    speed = ReadSpeed()
+    for _ in range(100):
+        speed.add(size_bytes=32 * MIB, blocks=1, duration_s=32.0)
+    for _ in range(17):
+        speed.add(size_bytes=32 * MIB, blocks=1, duration_s=0.032)
+    assert speed.bandwidth_bytes_per_s(0.0) == pytest.approx(1000 * MIB)
+
+
+def test_plans_follow_the_bandwidth_that_reads_have(tmp_path: Path) -> None:
+    load_or_measure(tmp_path)
+    path = tmp_path / "device.json"
+    noted = json.loads(path.read_text())
+    noted["profile"]["read_bandwidth_bytes_per_s"] = 1e15  # no storage is that fast
+    path.write_text(json.dumps(noted))
+    network = nn.Sequential(*[nn.Linear(1024, 1024, bias=False) for _ in range(8)]).eval()
+    image = torch.zeros(1, 1024)
+    with SwapRuntime(budget="1GiB", cache_dir=tmp_path) as runtime:
+        model = runtime.load("network", network, (image,))
+        budget_bytes = model.stats().demand_bytes // 2
+        runtime.set_budget(budget_bytes)
+        believed_s = model.stats().predicted_latency_s
+        while model.stats().bytes_read < 200 * MIB:
+            model(image)
+        runtime.set_budget(budget_bytes)
+        assert runtime.device_profile.read_bandwidth_bytes_per_s < 1e12
+        assert model.stats().predicted_latency_s > believed_s
