@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
 
 T = TypeVar("T")
-_EXCLUSIVE_PRIORITY = 2**31
+_EXCLUSIVE_PRIORITY = math.inf
 _FOR_EVER = math.inf
 
 
 @dataclass(order=True, slots=True)
 class _Job:
-    rank: tuple[int, float, int]
+    rank: tuple[float, float, int]
     run: Callable[[], Any] = field(compare=False)
     future: Future[Any] = field(compare=False)
     subject: Any = field(compare=False, default=None)
@@ -72,7 +72,7 @@ class Scheduler:
         self,
         run: Callable[[], T],
         *,
-        priority: int = 0,
+        priority: float = 0,
         deadline_s: float | None = None,
         subject: Any = None,
     ) -> Future[T]:
@@ -80,7 +80,7 @@ class Scheduler:
 
         Args:
             run: the job.
-            priority: higher ones run first.
+            priority: higher ones run first; equal ones by deadline, and those without in turn.
             deadline_s: seconds from now by which it must have started; later it is not run, and
                 its future raises `DeadlineMissedError`.
             subject: what `upcoming` tells of it.
@@ -98,7 +98,7 @@ class Scheduler:
         self._on_change()
         return future
 
-    def run(self, run: Callable[[], T], *, priority: int = 0, subject: Any = None) -> T:
+    def run(self, run: Callable[[], T], *, priority: float = 0, subject: Any = None) -> T:
         """Run a job and wait for it; at once where the caller is the inference thread itself."""
         if self.is_in_job:
             return run()

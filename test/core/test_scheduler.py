@@ -68,6 +68,40 @@ def test_priority_then_deadline_then_age_decide(
     assert order == [-1, *wanted]
 
 
+def test_equal_priorities_without_deadlines_run_in_turn(scheduler: Scheduler) -> None:
+    opened, order = _hold(scheduler), []
+    futures = [
+        scheduler.submit(lambda n=number: order.append(n), priority=3) for number in range(50)
+    ]
+    opened.set()
+    for future in futures:
+        future.result(10)
+    assert order == list(range(50))
+
+
+@pytest.mark.parametrize("priority", [1, 2**31, 2**63])
+def test_jobs_that_never_end_to_come_hold_no_change_up(scheduler: Scheduler, priority: int) -> None:
+    ended = threading.Event()
+
+    def again() -> None:
+        if not ended.is_set():  # there is always one more in the queue
+            scheduler.submit(again, priority=priority)
+
+    for _ in range(2):
+        scheduler.submit(again, priority=priority)
+    done = []
+    changes = [
+        threading.Thread(target=lambda run=run: run(lambda: done.append(1)))
+        for run in (scheduler.run_exclusive, scheduler.interrupt)
+    ]
+    for change in changes:
+        change.start()
+    for change in changes:
+        change.join(10)
+    ended.set()
+    assert len(done) == 2
+
+
 def test_what_a_job_raises_is_the_callers_and_the_thread_lives(scheduler: Scheduler) -> None:
     def fail() -> None:
         raise SystemExit("not ours to obey")
