@@ -8,6 +8,7 @@ boundary of two blocks, where nothing of the old block is in use any more.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import math
@@ -26,11 +27,48 @@ _EXCLUSIVE_PRIORITY = math.inf
 _FOR_EVER = math.inf
 
 
+class _JobFuture(Future[T]):
+    """A future whose callbacks cannot end the thread that settles it. Any thread.
+
+    `concurrent.futures` logs every `Exception` of a callback and goes on with the next one. What
+    is none (`SystemExit`) would end the inference thread, and leave other callbacks uncalled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settling_thread: int | None = None
+
+    def settle(self, *, result: T | None = None, error: BaseException | None = None) -> None:
+        """Set the result or the error, and run the callbacks."""
+        self._settling_thread = threading.get_ident()
+        try:
+            if error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(result)  # type: ignore[arg-type]  # a T where there is no error
+        finally:
+            self._settling_thread = None
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Call `fn` when the job is done; at once, in the caller's thread, where it is already."""
+        super().add_done_callback(functools.partial(self._call_back, fn))
+
+    def _call_back(self, fn: Callable[[Future[T]], object], future: Future[T]) -> None:
+        try:
+            fn(future)
+        except Exception:
+            raise
+        except BaseException as error:
+            if self._settling_thread != threading.get_ident():
+                raise  # the thread is the callback's own: its user may end it
+            raise RuntimeError(f"a callback of a job raised {error!r}") from error
+
+
 @dataclass(order=True, slots=True)
 class _Job:
     rank: tuple[float, float, int]
     run: Callable[[], Any] = field(compare=False)
-    future: Future[Any] = field(compare=False)
+    future: _JobFuture[Any] = field(compare=False)
     subject: Any = field(compare=False, default=None)
 
     @property
@@ -88,7 +126,7 @@ class Scheduler:
         Raises:
             RuntimeClosedError: the scheduler is closed.
         """
-        future: Future[T] = Future()
+        future: _JobFuture[T] = _JobFuture()
         deadline = _FOR_EVER if deadline_s is None else time.monotonic() + deadline_s
         with self._lock:
             self._require_open()
@@ -112,7 +150,7 @@ class Scheduler:
         """Run something at the next boundary of blocks, and wait; see [Note: interruptions]."""
         if self.is_in_job:
             return run()
-        future: Future[T] = Future()
+        future: _JobFuture[T] = _JobFuture()
         with self._lock:
             self._require_open()
             rank = (0, _FOR_EVER, next(self._numbers))
@@ -145,8 +183,7 @@ class Scheduler:
             self._work.notify_all()
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
-                error = RuntimeClosedError("the runtime was closed before the job")
-                job.future.set_exception(error)
+                job.future.settle(error=RuntimeClosedError("the runtime was closed before the job"))
         self._thread.join()
 
     def _serve(self) -> None:
@@ -184,14 +221,14 @@ def _settle(job: _Job) -> None:
     late_s = time.monotonic() - job.deadline
     if late_s > 0:
         message = f"the deadline passed {late_s:.3f} s before the job could start"
-        job.future.set_exception(DeadlineMissedError(message, late_s=late_s))
+        job.future.settle(error=DeadlineMissedError(message, late_s=late_s))
         return
     try:
         result = job.run()
     except BaseException as error:
-        job.future.set_exception(error)
+        job.future.settle(error=error)
     else:
-        job.future.set_result(result)
+        job.future.settle(result=result)
 
 
 def _ignore() -> None:

@@ -111,6 +111,46 @@ def test_what_a_job_raises_is_the_callers_and_the_thread_lives(scheduler: Schedu
     assert scheduler.run(lambda: 1) == 1
 
 
+def _leave(_future: object) -> None:
+    raise SystemExit("not the thread's to obey")
+
+
+def test_a_callback_that_wants_to_exit_is_logged_and_the_thread_lives(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, called = _hold(scheduler), threading.Event()
+    futures = [
+        scheduler.submit(lambda: 1),
+        scheduler.submit(lambda: {}[0]),
+        scheduler.submit(lambda: 1, deadline_s=-1.0),
+    ]
+    for future in futures:
+        future.add_done_callback(_leave)
+    futures[-1].add_done_callback(lambda _future: called.set())
+    opened.set()
+    assert scheduler.run(lambda: 2) == 2
+    assert called.wait(10)
+    assert caplog.text.count("a callback of a job raised SystemExit") == 3
+    with pytest.raises(SystemExit):
+        futures[0].add_done_callback(_leave)  # it is done: the callback has the caller's thread
+
+
+def test_a_callback_that_wants_to_exit_does_not_keep_the_scheduler_open() -> None:
+    scheduler = Scheduler()
+    opened = _hold(scheduler)
+    queued = [scheduler.submit(lambda: 1) for _ in range(2)]
+    for future in queued:
+        future.add_done_callback(_leave)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    for future in queued:
+        with pytest.raises(RuntimeClosedError):
+            future.result(10)
+    opened.set()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
 def test_a_deadline_that_passed_is_told_with_its_lateness(scheduler: Scheduler) -> None:
     opened = _hold(scheduler)
     future = scheduler.submit(lambda: 1, deadline_s=-1.0)
