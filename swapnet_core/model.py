@@ -26,7 +26,7 @@ _AS_TRACED = (0.8, 1.25)
 class LoadedModel:
     """A network that runs by the plan of its weights.
 
-    `run` and `close` are for the inference thread; `stats` for any.
+    `run` and `close` are for the inference thread; `stats` and `require_open` for any.
     """
 
     def __init__(
@@ -87,6 +87,15 @@ class LoadedModel:
         """Whether reads go around the page cache."""
         return self.holding.is_direct
 
+    def require_open(self) -> None:
+        """Refuse a closed model; its weights may be open still: those of an equal network.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+        """
+        if not self._is_open:
+            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+
     def take_weights(self) -> None:
         """Let go of the network's own weights: from here on the block file has them."""
         self._assembly.forget_tensors()
@@ -98,8 +107,7 @@ class LoadedModel:
             RuntimeClosedError: the model is closed.
             StorageError: it has no plan because its residents could not be read.
         """
-        if not self._is_open:  # its weights may be open still: those of an equal network
-            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+        self.require_open()
         if self._runner is None:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)

@@ -75,10 +75,7 @@ class SwappedModel:
         """
         self._look_at(inputs, kwargs)
         return self._dispatcher.run(
-            self._model.holding,
-            lambda: self._model.run(inputs, kwargs),
-            priority=self._priority,
-            rate_hz=self._model.rate_hz,
+            self._model, lambda: self._model.run(inputs, kwargs), priority=self._priority
         )
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
@@ -91,16 +88,19 @@ class SwappedModel:
             kwargs: keyword inputs of the network.
 
         Returns:
-            A future of the output; `DeadlineMissedError` where the deadline passed first.
+            A future of the output; `DeadlineMissedError` where the deadline passed first,
+            `RuntimeClosedError` where the model was closed first.
+
+        Raises:
+            RuntimeClosedError: the model is closed already.
         """
         self._look_at(inputs, kwargs)
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
         future = self._dispatcher.submit(
-            self._model.holding,
+            self._model,
             lambda: self._model.run(inputs, kwargs),
             priority=self._priority,
             deadline_s=deadline_s,
-            rate_hz=self._model.rate_hz,
         )
         if deadline_s is not None:
             future.add_done_callback(self._count_miss)
