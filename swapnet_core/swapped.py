@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
+from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError, SwapNetError
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.reports import ModelStats
@@ -57,10 +57,15 @@ class SwappedModel:
 
         Raises:
             RuntimeClosedError: the model is closed.
+            SwapNetError: it has none, since its memory or residents could not be had.
         """
+        self._model.require_open()
         plan = self._model.plan
         if plan is None:
-            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+            raise SwapNetError(
+                f"the network {self.name!r} has no plan at present: its memory or its residents "
+                "could not be had; every call tries again, and says why"
+            )
         return plan
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
