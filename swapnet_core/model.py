@@ -20,7 +20,8 @@ from swapnet_core.specs import NetworkProfile, SwapPlan
 _LATENCIES_KEPT = 1024
 _COMPUTE_TIMES_KEPT = 32
 _ENOUGH_COMPUTE_TIMES = 16
-_AS_TRACED = (0.8, 1.25)
+AS_TRACED = (0.8, 1.25)
+"""Compute times within these factors of known ones are no news."""
 
 
 class LoadedModel:
@@ -74,7 +75,7 @@ class LoadedModel:
         if taken_s is None or traced_s <= 0.0:
             return self.profile
         factor = taken_s / traced_s
-        fastest, slowest = _AS_TRACED
+        fastest, slowest = AS_TRACED
         return self.profile if fastest <= factor <= slowest else self.profile.slowed(factor)
 
     @property

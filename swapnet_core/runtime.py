@@ -192,6 +192,7 @@ class SwapRuntime:
     def report(self) -> RuntimeReport:
         """Return what runs and what it holds, at this moment."""
         models = self._fleet.models
+        self._desk.refresh(describe(models))
         ledger = self._ledger.snapshot()
         pool = self._pool.snapshot()
         bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
