@@ -123,11 +123,8 @@ class LoadedModel:
         if self._has_run:
             result = runner.run(inputs, kwargs)
         else:  # kernels are made now, and stay
-            memory.keep_tensors_out_of_heap()
-            try:
+            with memory.tensors_out_of_heap():
                 result = runner.run(inputs, kwargs)
-            finally:
-                memory.keep_activations_in_heap()
             self._has_run = True
         self._heap.check(self.profile.trace.activation_bytes)
         return result
@@ -137,7 +134,12 @@ class LoadedModel:
         self._counters.add_missed_deadline()
 
     def close(self) -> None:
-        """Let go of the plan. The network has its weights again only if they were not taken."""
+        """Let go of the plan. Idempotent.
+
+        The network has its weights again only if they were not taken.
+        """
+        if not self._is_open:
+            return
         self._is_open = False
         self._runner = None
         self._assembly.detach()

@@ -75,6 +75,14 @@ class _Job:
     def deadline(self) -> float:
         return self.rank[1]
 
+    @property
+    def number(self) -> int:
+        return self.rank[2]
+
+    @property
+    def is_exclusive(self) -> bool:
+        return self.rank[0] == -_EXCLUSIVE_PRIORITY
+
 
 class Scheduler:
     """Runs jobs on the thread `swapnet-infer`. Any thread may submit."""
@@ -91,6 +99,7 @@ class Scheduler:
         self._jobs: list[_Job] = []
         self._interruptions: deque[_Job] = deque()
         self._numbers = itertools.count()
+        self._exclusive_ended = -1
         self._present: Any = None
         self._is_open = True
         self._thread = threading.Thread(target=self._serve, name="swapnet-infer", daemon=True)
@@ -143,7 +152,10 @@ class Scheduler:
         return self.submit(run, priority=priority, subject=subject).result()
 
     def run_exclusive(self, run: Callable[[], T]) -> T:
-        """Run something between jobs, before all that are queued."""
+        """Run something between jobs, before all that are queued.
+
+        After each such thing, the jobs that are queued then have their turn before the next one.
+        """
         return self.run(run, priority=_EXCLUSIVE_PRIORITY)
 
     def interrupt(self, run: Callable[[], T]) -> T:
@@ -195,15 +207,29 @@ class Scheduler:
                     return
                 job = None
                 if not self._interruptions:
-                    job = heapq.heappop(self._jobs)
+                    job = self._take_job()
                     self._present = job.subject
             if job is None:
                 self.run_interruptions()
             else:
                 _settle(job)
                 self._present = None
+                if job.is_exclusive:
+                    self._exclusive_ended = next(self._numbers)
             del job  # do not keep the last result alive while waiting
             self._on_change()
+
+    def _take_job(self) -> _Job:
+        """Take the job whose turn it is; see `run_exclusive`. Needs the lock."""
+        if self._jobs[0].is_exclusive:
+            others = [job for job in self._jobs if not job.is_exclusive]
+            waited = [job for job in others if job.number < self._exclusive_ended]
+            if waited:
+                job = min(waited)
+                self._jobs.remove(job)
+                heapq.heapify(self._jobs)
+                return job
+        return heapq.heappop(self._jobs)
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -79,7 +79,9 @@ class _Bench:
         network = _Rounds().eval()
         with torch.inference_mode():
             self.expected = network(_INPUT)
-        prepared = prepare(root, network, Example(inputs=(_INPUT,), kwargs={}), None)
+        prepared = prepare(
+            root, network, Example(inputs=(_INPUT,), kwargs={}), None, lambda run: run()
+        )
         self.ledger = MemoryLedger(2**30)
         self.backend = _MoodyBackend()
         arena = Arena(self.backend, self.ledger)
