@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.policy import Load, admit, assess, load_of
@@ -13,6 +16,20 @@ from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_bu
 from swapnet_core.specs import DeviceProfile, SwapPlan
 
 _LOG = logging.getLogger(__name__)
+_REFRESH_PERIOD_S = 30.0
+"""A search takes seconds of a core: speeds that go up and down must not start one after another."""
+_NO_NEWS = (0.8, 1.25)
+"""Compute times within these factors of those that were asked about change no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What was asked last; see `AdmissionDesk.review`."""
+
+    networks: tuple[SharedNetwork, ...]
+    plans: tuple[SwapPlan, ...]
+    device: DeviceProfile
+    budget_bytes: int
 
 
 class AdmissionDesk:
@@ -25,6 +42,8 @@ class AdmissionDesk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answer: Admission | None = None
+        self._question: _Question | None = None
+        self._refreshed_s = -math.inf
         self._number = 0
         self._threads: list[threading.Thread] = []
 
@@ -48,18 +67,61 @@ class AdmissionDesk:
             device: it runs on.
             budget_bytes: in force.
         """
+        question = _Question(
+            networks=tuple(networks),
+            plans=tuple(plans),
+            device=device,
+            budget_bytes=budget_bytes,
+        )
+        with self._lock:
+            number, answer = self._answer_at_once(question)
+        self._look_further(number, question, answer)
+
+    def refresh(self, networks: Sequence[SharedNetwork]) -> None:
+        """Look again, under the same plans, where networks run at another speed than before.
+
+        At most every half minute, and a few microseconds where nothing is to be done.
+
+        Args:
+            networks: those of the last review, as they are known now; others are left to the
+                review that comes with them.
+        """
+        with self._lock:
+            question = self._question
+            is_early = time.monotonic() - self._refreshed_s < _REFRESH_PERIOD_S
+            if question is None or is_early or not _has_news(question.networks, networks):
+                return
+            self._refreshed_s = time.monotonic()
+            question = replace(question, networks=tuple(networks))
+            number, answer = self._answer_at_once(question)
+        self._look_further(number, question, answer)
+
+    def close(self) -> None:
+        """Stop looking. Idempotent."""
         with self._lock:
             self._number += 1
-            number = self._number
-            self._answer = assess(_loads(networks, plans), device) if networks else None
-            answer = self._answer
-        if answer is None or not any(network.rate_hz for network in networks):
+            self._question = None
+            threads = self._threads
+        for thread in threads:
+            thread.join()
+
+    def _answer_at_once(self, question: _Question) -> tuple[int, Admission | None]:
+        """Answer without a search, and number the question. Needs the lock."""
+        self._number += 1
+        self._question = question
+        loads = _loads(question.networks, question.plans)
+        self._answer = assess(loads, question.device) if loads else None
+        return self._number, self._answer
+
+    def _look_further(self, number: int, question: _Question, answer: Admission | None) -> None:
+        """Say what does not fit, and start the search."""
+        if answer is None or not any(network.rate_hz for network in question.networks):
             return
         if not answer.fits:
             _LOG.warning("%s", answer.reason)
         thread = threading.Thread(
             target=self._find_enough,
-            args=(number, tuple(networks), device, budget_bytes),
+            args=(number, question),
             name="swapnet-admission",
             daemon=True,
         )
@@ -67,21 +129,9 @@ class AdmissionDesk:
         with self._lock:
             self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
-    def close(self) -> None:
-        """Stop looking. Idempotent."""
-        with self._lock:
-            self._number += 1
-            threads = self._threads
-        for thread in threads:
-            thread.join()
+    def _find_enough(self, number: int, question: _Question) -> None:
+        networks, device = question.networks, question.device
 
-    def _find_enough(
-        self,
-        number: int,
-        networks: Sequence[SharedNetwork],
-        device: DeviceProfile,
-        budget_bytes: int,
-    ) -> None:
         def loads_at(budget: int) -> list[Load]:
             if number != self._number:
                 raise _OutdatedError
@@ -91,7 +141,7 @@ class AdmissionDesk:
             answer = admit(
                 loads_at,
                 device,
-                budget_bytes=budget_bytes,
+                budget_bytes=question.budget_bytes,
                 least_bytes=smallest_shared_budget_bytes(networks),
                 full_bytes=sum(network.profile.demand_bytes for network in networks),
             )
@@ -107,6 +157,22 @@ class AdmissionDesk:
 
 class _OutdatedError(Exception):
     """The question has changed."""
+
+
+def _has_news(before: Sequence[SharedNetwork], now: Sequence[SharedNetwork]) -> bool:
+    """Tell whether the same networks take another time to compute."""
+    if [_identity(network) for network in before] != [_identity(network) for network in now]:
+        return False
+    fastest, slowest = _NO_NEWS
+    times = [
+        (a.profile.trace.compute_s, b.profile.trace.compute_s)
+        for a, b in zip(before, now, strict=True)
+    ]
+    return any(not fastest * old <= new <= slowest * old for old, new in times)
+
+
+def _identity(network: SharedNetwork) -> tuple[str, str, float | None]:
+    return network.name, network.profile.digest, network.rate_hz
 
 
 def _loads(networks: Sequence[SharedNetwork], plans: Sequence[SwapPlan]) -> list[Load]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from swapnet_core.backends.base import Backend, Region
-from swapnet_core.errors import InvariantError
+from swapnet_core.errors import InvariantError, OutOfMemoryError
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.sizes import format_size
 from swapnet_core.specs import round_up
@@ -29,10 +29,18 @@ class Arena:
 
         Raises:
             BudgetTooSmallError: the bytes are not free; nothing is held.
+            OutOfMemoryError: the system refuses them; nothing is held.
         """
         lease = self._ledger.lease(owner, round_up(size_bytes))
         try:
             region = self._backend.allocate(size_bytes)
+        except (MemoryError, OSError) as error:
+            lease.release()
+            raise OutOfMemoryError(
+                f"the system refuses {format_size(size_bytes)} for {owner}: {error}; set a smaller "
+                "budget, or raise the limit on the process's memory",
+                needed_bytes=size_bytes,
+            ) from error
         except BaseException:
             lease.release()
             raise

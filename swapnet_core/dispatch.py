@@ -11,6 +11,7 @@ from typing import TypeVar
 from swapnet_core.errors import NetworkError
 from swapnet_core.forecast import Forecast
 from swapnet_core.holding import Holding
+from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement
 from swapnet_core.scheduler import Scheduler
 
@@ -30,44 +31,43 @@ class Dispatcher:
 
     def submit(
         self,
-        holding: Holding,
+        model: LoadedModel,
         run: Callable[[], T],
         *,
         priority: int,
         deadline_s: float | None = None,
-        rate_hz: float | None = None,
     ) -> Future[T]:
         """Queue an inference; see `Scheduler.submit`.
 
         Args:
-            holding: the weights that it uses.
+            model: whose inference it is: what is fetched ahead follows from who comes.
             run: the inference.
             priority: higher ones run first.
             deadline_s: seconds from now by which it must have started.
-            rate_hz: at which such jobs were declared to come.
+
+        Raises:
+            RuntimeClosedError: the model, or the runtime, is closed.
         """
-        with self._lock:
-            self._forecast.note(holding, time.monotonic(), rate_hz)
+        with self._lock:  # a model is closed first and forgotten then: it is noted before, or not
+            model.require_open()
+            self._forecast.note(model.holding, time.monotonic(), model.rate_hz)
         return self.scheduler.submit(
-            lambda: self._infer(run), priority=priority, deadline_s=deadline_s, subject=holding
+            lambda: self._infer(run),
+            priority=priority,
+            deadline_s=deadline_s,
+            subject=model.holding,
         )
 
-    def run(
-        self,
-        holding: Holding,
-        run: Callable[[], T],
-        *,
-        priority: int,
-        rate_hz: float | None = None,
-    ) -> T:
+    def run(self, model: LoadedModel, run: Callable[[], T], *, priority: int) -> T:
         """Queue an inference and wait for it; at once on the inference thread itself.
 
         Raises:
             NetworkError: on that thread, inside another inference.
+            RuntimeClosedError: the model, or the runtime, is closed.
         """
         if self.scheduler.is_in_job:
             return self._infer(run)
-        return self.submit(holding, run, priority=priority, rate_hz=rate_hz).result()
+        return self.submit(model, run, priority=priority).result()
 
     def run_exclusive(self, run: Callable[[], T]) -> T:
         """See `Scheduler.run_exclusive`.

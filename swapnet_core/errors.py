@@ -4,6 +4,7 @@
 
     SwapNetError
     |-- BudgetTooSmallError     what must be in memory at once does not fit (also ValueError)
+    |-- OutOfMemoryError        the system refuses memory that the budget allows (also MemoryError)
     |-- StorageError            the cache directory or a file in it cannot be used (also OSError)
     |   `-- BlockCorruptError   stored bytes are not the ones that were written
     |-- WeightsMismatchError    a weights file and a network do not belong together
@@ -37,6 +38,18 @@ class BudgetTooSmallError(SwapNetError, ValueError):
         super().__init__(message)
         self.needed_bytes = needed_bytes
         self.budget_bytes = budget_bytes
+
+
+class OutOfMemoryError(SwapNetError, MemoryError):
+    """The system refuses memory that the budget allows.
+
+    Attributes:
+        needed_bytes: what was asked for.
+    """
+
+    def __init__(self, message: str, *, needed_bytes: int) -> None:
+        super().__init__(message)
+        self.needed_bytes = needed_bytes
 
 
 class StorageError(SwapNetError, OSError):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-from torch import nn
+from collections.abc import Callable, Iterator, Mapping
 
 from swapnet_core import memory
 from swapnet_core.arena import Arena
@@ -14,11 +12,10 @@ from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import NetworkError
 from swapnet_core.holding import Holding
 from swapnet_core.ledger import Lease, MemoryLedger
-from swapnet_core.loading import Example, Prepared, prepare
+from swapnet_core.loading import Prepared
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement, Plans
 from swapnet_core.shares import SharedNetwork, plan_together
-from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile
 
 Models = Mapping[str, LoadedModel]
@@ -27,8 +24,8 @@ Models = Mapping[str, LoadedModel]
 class Fleet:
     """Loads, unloads and replans.
 
-    `load`, `unload`, `move` and `close` are for the inference thread, between blocks (`move`) or
-    between jobs; the rest for any thread.
+    `models`, `plan` and `reserved` are for any thread; the rest for the inference thread, between
+    blocks (`move`) or between jobs.
     """
 
     def __init__(
@@ -40,6 +37,7 @@ class Fleet:
         self._dispatcher = dispatcher
         self._lock = threading.Lock()
         self._models: dict[str, LoadedModel] = {}
+        self._coming: dict[str, LoadedModel | None] = {}
         self._fixed: Lease | None = None
 
     @property
@@ -62,37 +60,44 @@ class Fleet:
         plans = plan_together(networks, device, budget_bytes=budget_bytes - doubled_bytes)
         return dict(zip(holdings, plans, strict=True))
 
-    def prepare(
-        self,
-        root: Path,
-        name: str,
-        network: nn.Module | Callable[[], nn.Module],
-        example: Example,
-        weights: str | Path | Weights | None,
-        rate_hz: float | None,
-    ) -> LoadedModel:
-        """Trace and store a network; it holds no slots yet. `admit` or `discard` it.
+    @contextlib.contextmanager
+    def reserved(self, name: str) -> Iterator[None]:
+        """Keep a name for a network that is being loaded.
 
         Raises:
-            NetworkError: it cannot be traced, or the name is taken.
-            StorageError, WeightsMismatchError: see `prepare`.
+            NetworkError: the name is taken.
         """
-        if name in self._models:
-            raise NetworkError(f"a network named {name!r} is loaded already; close it first")
-        prepared = prepare(root, network, example, weights)
+        with self._lock:
+            if name in self._models:
+                raise NetworkError(f"a network named {name!r} is loaded already; close it first")
+            if name in self._coming:
+                raise NetworkError(f"a network named {name!r} is being loaded; take another name")
+            self._coming[name] = None
         try:
-            holding = self._holding_of(prepared)
-            boundary = self._dispatcher.scheduler
-            return LoadedModel(name, prepared.assembly, holding, boundary, rate_hz=rate_hz)
-        except BaseException:
-            prepared.assembly.detach()
-            raise
+            yield
+        finally:
+            with self._lock:
+                del self._coming[name]
+
+    def enroll(self, name: str, prepared: Prepared, rate_hz: float | None) -> LoadedModel:
+        """Make a model under a reserved name; it holds no slots yet. `admit` or `discard` it.
+
+        Raises:
+            StorageError: its block file cannot be opened.
+        """
+        boundary = self._dispatcher.scheduler
+        model = LoadedModel(
+            name, prepared.assembly, self._holding_of(prepared), boundary, rate_hz=rate_hz
+        )
+        with self._lock:
+            self._coming[name] = model
+        return model
 
     def admit(self, model: LoadedModel, plans: Plans) -> None:
         """Put a prepared network among the others.
 
         Args:
-            model: from `prepare`.
+            model: from `enroll`.
             plans: for it and all others.
 
         Raises:
@@ -118,11 +123,16 @@ class Fleet:
         return True
 
     def discard(self, model: LoadedModel) -> None:
-        """Close a model, and its weights where no other one shares them."""
+        """Close a model, and its weights where no other one shares them. Idempotent."""
         model.close()
-        if not any(other.holding is model.holding for other in self._models.values()):
-            self._dispatcher.forget(model.holding)
-            model.holding.close()
+        holding = model.holding
+        if any(other.holding is holding for other in self.models.values()):
+            return
+        self._dispatcher.forget(holding)
+        if any(other.holding is holding for other in self._enrolled() if other is not model):
+            holding.suspend()  # until that one is admitted
+        else:
+            holding.close()
 
     def move(self, plans: Plans, budget_bytes: int, on_complied: Callable[[], None]) -> None:
         """Bring all networks under another budget.
@@ -169,10 +179,14 @@ class Fleet:
 
     def _holding_of(self, prepared: Prepared) -> Holding:
         """Find equal weights that are loaded already, or open the block file."""
-        for model in self._models.values():
+        for model in (*self.models.values(), *self._enrolled()):
             if model.profile == prepared.profile:
                 return model.holding
         return Holding(prepared.profile, prepared.block_file, self._arena)
+
+    def _enrolled(self) -> list[LoadedModel]:
+        with self._lock:
+            return [model for model in self._coming.values() if model is not None]
 
     def _lease_fixed(self, size_bytes: int) -> None:
         """Hold buffers of all networks, and the largest activation peak: one computes at a time."""

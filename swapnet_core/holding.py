@@ -6,6 +6,7 @@ whichever of them runs next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swapnet_core.arena import Arena
@@ -19,6 +20,9 @@ from swapnet_core.regions import JoinedRegion
 from swapnet_core.specs import PAGE_BYTES, NetworkProfile, SwapPlan
 from swapnet_core.stream import Stream
 
+OpenStream = Callable[[], tuple[Stream, Region]]
+"""Gives the stream that brings blocks in, and its region; opens them where they are not open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
@@ -31,12 +35,11 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """What was to be adopted last; see `Holding.adopt`."""
+    """What is to be sat by; see `Holding.assign`."""
 
     name: str
     plan: SwapPlan
-    stream: Stream
-    streaming: Region
+    open_stream: OpenStream
 
 
 class Holding:
@@ -46,7 +49,7 @@ class Holding:
     """
 
     def __init__(self, profile: NetworkProfile, block_file: BlockFile, arena: Arena) -> None:
-        """Open the block file; nothing is held before `adopt`.
+        """Open the block file; nothing is held before `assign` and `seat`.
 
         Raises:
             StorageError: it cannot be opened.
@@ -84,10 +87,12 @@ class Holding:
         return seat.lane if seat is not None else None
 
     def seat(self) -> Seat:
-        """Return what to run by.
+        """Return what to run by; what failed before is tried again.
 
         Raises:
-            StorageError: the residents cannot be read, now as when the plan was made.
+            BudgetTooSmallError: the slots' bytes cannot be leased.
+            OutOfMemoryError: the system refuses them.
+            StorageError: a resident block cannot be read.
             RuntimeClosedError: there is no plan because the network was closed.
         """
         if self._seat is not None:
@@ -100,24 +105,19 @@ class Holding:
         """Take what is free in the budget, for weights that are used out of order."""
         return self._arena.lease_rest("weights used out of order")
 
-    def adopt(self, name: str, plan: SwapPlan, stream: Stream, streaming: Region) -> None:
-        """Lease the residents' memory, and read them; what fails is tried again by `seat`.
+    def assign(self, name: str, plan: SwapPlan, open_stream: OpenStream) -> None:
+        """Give the slots back; `seat` leases those of another plan, and reads its residents.
 
         Args:
-            name: of the lease.
+            name: of the residents' lease.
             plan: its streamed blocks lie within the stream.
-            stream: that brings the blocks in.
-            streaming: the stream's region.
-
-        Raises:
-            BudgetTooSmallError: the residents' bytes cannot be leased.
-            StorageError: a resident block cannot be read.
+            open_stream: gives the stream when it is needed.
         """
-        self._wish = _Wish(name=name, plan=plan, stream=stream, streaming=streaming)
-        self._sit(self._wish)
+        self.suspend()
+        self._wish = _Wish(name=name, plan=plan, open_stream=open_stream)
 
     def suspend(self) -> None:
-        """Give the slots back. Idempotent; nothing runs until a plan is adopted again."""
+        """Give the slots back. Idempotent; nothing runs until a plan is assigned again."""
         self._wish = None
         seat, self._seat = self._seat, None
         if seat is not None and self._stream is not None:
@@ -146,9 +146,10 @@ class Holding:
         self._reader.close()
 
     def _sit(self, wish: _Wish) -> Seat:
-        plan, stream = wish.plan, wish.stream
+        plan = wish.plan
+        stream, streaming = wish.open_stream()
         residents = self._arena.allocate(wish.name, plan.region_bytes - plan.stream_bytes)
-        region = JoinedRegion(plan, wish.streaming, residents)
+        region = JoinedRegion(plan, streaming, residents)
         try:
             lane = stream.open_lane(plan, region, self._reader.read_into)
         except BaseException:

@@ -22,7 +22,6 @@ from swapnet_core.assembly import Assembly, build_network, build_skeleton, check
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import (
     BlockCorruptError,
-    InvariantError,
     NetworkError,
     StorageError,
     SwapNetError,
@@ -38,11 +37,19 @@ from swapnet_core.specs import (
     trace_to_json,
 )
 from swapnet_core.tensors import element_type, to_bytes
-from swapnet_core.tracer import TRACE_VERSION, InMemoryLender, OnFree, TracedCall, trace
+from swapnet_core.tracer import (
+    TRACE_VERSION,
+    Compute,
+    InMemoryLender,
+    OnFree,
+    TracedCall,
+    trace,
+)
 
 _LOG = logging.getLogger(__name__)
 _BOOKKEEPING_BYTES = 512 * KIB
-_BOOKKEEPING_PER_WEIGHT_BYTES = 2 * KIB
+_BOOKKEEPING_PER_WEIGHT_BYTES = 6 * KIB
+_SKELETON_PER_MODULE_BYTES = 5 * KIB
 
 Network = nn.Module | Callable[[], nn.Module]
 Identity = bytes | memoryview
@@ -111,17 +118,23 @@ class SourceLender:
 
 
 def prepare(
-    root: Path, network: Network, example: Example, weights: str | Path | Weights | None
+    root: Path,
+    network: Network,
+    example: Example,
+    weights: str | Path | Weights | None,
+    compute: Compute,
 ) -> Prepared:
     """Trace and store a network, or find it in the cache.
 
-    Runs the network, so it belongs on the inference thread.
+    Hashing and storing take place on the calling thread, while others compute: as long as the
+    bytes take, seconds for a large network. One at a time: memory is measured.
 
     Args:
         root: cache directory.
         network: a module in eval mode, or a callable that builds one.
         example: inputs of the size that will be used.
         weights: for a callable: a file, or a mapping from state-dict names to tensors.
+        compute: runs the network, one inference per call.
 
     Returns:
         The network with its assembly attached. Detach it if it is not kept.
@@ -129,47 +142,56 @@ def prepare(
     Raises:
         NetworkError, WeightsMismatchError, StorageError: see each.
     """
-    memory.keep_tensors_out_of_heap()
     try:
-        if weights is None and not isinstance(network, nn.Module):
-            network = build_network(network)  # first: its weights are no activations
-        memory.return_free_memory()
-        base_bytes = memory.anonymous_bytes()
-        return _prepare(root, network, example, weights, base_bytes)
+        # Weights are made as ever, also where the caller is in inference mode.
+        with memory.tensors_out_of_heap(), torch.inference_mode(False):
+            opened = _open(network, weights)
+        return _prepare(root, opened, example, compute)
     finally:
-        memory.keep_activations_in_heap()
         gc.collect()
         memory.return_free_memory()
 
 
-def _prepare(
-    root: Path,
-    network: Network,
-    example: Example,
-    weights: str | Path | Weights | None,
-    base_bytes: int,
-) -> Prepared:
-    assembly, lender, identity = _open(network, weights)
-    key = _key(assembly, example, identity)
+def _prepare(root: Path, opened: _Opened, example: Example, compute: Compute) -> Prepared:
+    assembly, lender = opened.assembly, opened.lender
+    key = _key(assembly, example, opened.identity)
     assembly.attach(_NotYet())
     try:
         found = _find(root, key, assembly)
         if found is None:
             call = TracedCall(
+                compute=compute,
                 run=lambda: _run(assembly, example),
                 set_source=lambda source: setattr(assembly, "source", source),
                 weights=assembly.weights,
                 tile_units_rows=assembly.tile_units_rows,
                 lender=lender,
                 buffer_bytes=assembly.buffer_bytes,
-                base_bytes=base_bytes,
             )
-            found = _store(root, key, trace(call), _reader_of(assembly, lender))
+            traced = _with_bookkeeping(trace(call), opened)
+            found = _store(root, key, traced, _reader_of(assembly, lender))
     except BaseException:
         assembly.detach()
         raise
     profile, block_file = found
     return Prepared(assembly=assembly, profile=profile, block_file=block_file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A network whose weights can be read.
+
+    Attributes:
+        assembly: not attached.
+        lender: of the weights.
+        identity: bytes by which the weights are told from others.
+        skeleton_modules: how many modules the core made to hold no weights.
+    """
+
+    assembly: Assembly
+    lender: InMemoryLender | SourceLender
+    identity: Iterator[Identity]
+    skeleton_modules: int
 
 
 class _NotYet:
@@ -179,35 +201,44 @@ class _NotYet:
         raise NetworkError(f"weight {weight} is accessed while the network is being loaded")
 
 
-def _open(
-    network: Network, weights: str | Path | Weights | None
-) -> tuple[Assembly, InMemoryLender | SourceLender, Iterator[Identity]]:
-    """Return the assembly, who lends its weights, and bytes that identify them."""
+def _open(network: Network, weights: str | Path | Weights | None) -> _Opened:
     if isinstance(network, nn.Module):
         if weights is not None:
             raise NetworkError(
                 "weights are for a callable that builds the network; a module has its own"
             )
-        assembly = Assembly(network)
-    elif weights is None:
-        raise InvariantError("a network without a source of weights is built before")
-    else:
-        source = open_weights(weights)
-        assembly = Assembly(build_skeleton(network))
-        check_names(assembly, source)
-        load_buffers(assembly.network, source)
-        lender = SourceLender(assembly.weights, source)
-        is_file = not isinstance(weights, Mapping)
-        identity = _file_identity(Path(str(weights))) if is_file else _content(assembly, lender)
-        return assembly, lender, identity
+        return _open_module(network)
+    if weights is None:
+        return _open_module(build_network(network))
+    return _open_skeleton(network, weights)
+
+
+def _open_skeleton(build: Callable[[], nn.Module], weights: str | Path | Weights) -> _Opened:
+    source = open_weights(weights)
+    assembly = Assembly(build_skeleton(build))
+    check_names(assembly, source)
+    load_buffers(assembly.network, source)
+    lender = SourceLender(assembly.weights, source)
+    is_file = not isinstance(weights, Mapping)
+    return _Opened(
+        assembly=assembly,
+        lender=lender,
+        identity=_file_identity(Path(str(weights))) if is_file else _content(assembly, lender),
+        skeleton_modules=sum(1 for _ in assembly.network.modules()),
+    )
+
+
+def _open_module(network: nn.Module) -> _Opened:
+    assembly = Assembly(network)
     for spec, tensor in zip(assembly.weights, assembly.tensors, strict=True):
         if tensor.device.type != "cpu":
             raise NetworkError(
                 f"parameter {spec.name!r} is on device {tensor.device}; move the network to the "
                 "CPU first, or pass a callable with weights"
             )
-    in_memory = InMemoryLender(assembly.tensors)
-    return assembly, in_memory, _content(assembly, in_memory)
+    lender = InMemoryLender(assembly.tensors)
+    identity = _content(assembly, lender)
+    return _Opened(assembly=assembly, lender=lender, identity=identity, skeleton_modules=0)
 
 
 def _reader_of(
@@ -288,13 +319,7 @@ def _find(
 def _store(
     root: Path, key: str, found: NetworkTrace, read: Callable[[int], memoryview]
 ) -> tuple[NetworkProfile, blockfile.BlockFile]:
-    memory.return_free_memory()
-    traced_bytes = memory.anonymous_bytes()
     block_file = blockfile.write_block_file(root, found.weights, found.layers, read)
-    memory.return_free_memory()
-    # What describes the network stays as long as it is loaded, beside its activations.
-    kept_bytes = max(0, memory.anonymous_bytes() - traced_bytes) + _bookkeeping_bytes(found)
-    found = replace(found, activation_bytes=found.activation_bytes + kept_bytes)
     traces = root / "traces"
     temporary = traces / f".{key}-{os.getpid()}-{threading.get_ident()}"
     try:
@@ -310,9 +335,16 @@ def _store(
     return _profile(found, block_file), block_file
 
 
-def _bookkeeping_bytes(found: NetworkTrace) -> int:
-    """Estimate what is made after this: bound parameters, plans, the lane, kernel stacks."""
-    return _BOOKKEEPING_BYTES + _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
+def _with_bookkeeping(found: NetworkTrace, opened: _Opened) -> NetworkTrace:
+    """Count what stays beside the activations as long as the network is loaded.
+
+    The skeleton, the trace, the block file's manifest, bound parameters, plans, the lane, kernel
+    stacks. Estimated: while they are made, other networks run, whose memory goes up and down.
+    """
+    per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
+    skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
+    kept_bytes = _BOOKKEEPING_BYTES + per_weight + skeleton
+    return replace(found, activation_bytes=found.activation_bytes + kept_bytes)
 
 
 def _profile(found: NetworkTrace, block_file: blockfile.BlockFile) -> NetworkProfile:

@@ -7,11 +7,14 @@ Source:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import math
 import os
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -66,13 +69,41 @@ def keep_activations_in_heap() -> None:
     _set_malloc(_MMAP_THRESHOLD_BYTES)
 
 
-def keep_tensors_out_of_heap() -> None:
+@contextlib.contextmanager
+def tensors_out_of_heap() -> Iterator[None]:
     """Set malloc up for what leaves small long-lived objects behind: loading, first inferences.
 
     Tensors get pages of their own then. In the heap they would leave holes between those objects,
     and later activations would spread over all of them: 52 MiB instead of 15 for ResNet-101.
+    Until the last thread that wants it has left.
     """
-    _set_malloc(_LOADING_MMAP_THRESHOLD_BYTES)
+    _OUT_OF_HEAP.enter()
+    try:
+        yield
+    finally:
+        _OUT_OF_HEAP.leave()
+
+
+class _OutOfHeap:
+    """Counts who wants tensors out of the heap, which is the whole process's. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._count += 1
+            _set_malloc(_LOADING_MMAP_THRESHOLD_BYTES)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                _set_malloc(_MMAP_THRESHOLD_BYTES)
+
+
+_OUT_OF_HEAP = _OutOfHeap()
 
 
 class HeapWatch:

@@ -26,7 +26,7 @@ _ENOUGH_COMPUTE_TIMES = 8
 class LoadedModel:
     """A network that runs by the plan of its weights.
 
-    `run` and `close` are for the inference thread; `stats` for any.
+    `run` and `close` are for the inference thread; `stats` and `require_open` for any.
     """
 
     def __init__(
@@ -86,6 +86,15 @@ class LoadedModel:
         """Whether reads go around the page cache."""
         return self.holding.is_direct
 
+    def require_open(self) -> None:
+        """Refuse a closed model; its weights may be open still: those of an equal network.
+
+        Raises:
+            RuntimeClosedError: the model is closed.
+        """
+        if not self._is_open:
+            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+
     def take_weights(self) -> None:
         """Let go of the network's own weights: from here on the block file has them."""
         self._assembly.forget_tensors()
@@ -97,8 +106,7 @@ class LoadedModel:
             RuntimeClosedError: the model is closed.
             StorageError: it has no plan because its residents could not be read.
         """
-        if not self._is_open:  # its weights may be open still: those of an equal network
-            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+        self.require_open()
         if self._runner is None:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
@@ -113,11 +121,8 @@ class LoadedModel:
         if self._has_run:
             result = runner.run(inputs, kwargs)
         else:  # kernels are made now, and stay
-            memory.keep_tensors_out_of_heap()
-            try:
+            with memory.tensors_out_of_heap():
                 result = runner.run(inputs, kwargs)
-            finally:
-                memory.keep_activations_in_heap()
             self._has_run = True
         self._heap.check(self.profile.trace.activation_bytes)
         return result
@@ -127,7 +132,12 @@ class LoadedModel:
         self._counters.add_missed_deadline()
 
     def close(self) -> None:
-        """Let go of the plan. The network has its weights again only if they were not taken."""
+        """Let go of the plan. Idempotent.
+
+        The network has its weights again only if they were not taken.
+        """
+        if not self._is_open:
+            return
         self._is_open = False
         self._runner = None
         self._assembly.detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from swapnet_core.arena import Arena
@@ -36,24 +37,22 @@ class Placement:
                 new slots are leased.
 
         Raises:
-            SwapNetError: some slots cannot be leased, or residents not be read. The other
+            SwapNetError: some slots cannot be had, or residents not be read. The other
                 holdings go on; these try again whenever they are to run.
         """
         size_bytes = max((plan.stream_bytes for plan in plans.values()), default=0)
         keeps_stream = self._stream is not None and self._stream.size_bytes == size_bytes
         changed = [h for h in plans if not keeps_stream or h.plan != plans[h]]
-        for holding in changed:
-            holding.suspend()
+        open_stream = functools.partial(self._open_stream, size_bytes)
+        for number, holding in enumerate(changed):
+            holding.assign(f"residents {number}", plans[holding], open_stream)
         if not keeps_stream:
             self._close_stream()
         make_room()
-        if not changed:
-            return
-        stream, region = self._open_stream(size_bytes)
         errors: list[SwapNetError] = []
-        for number, holding in enumerate(changed):
+        for holding in changed:
             try:
-                holding.adopt(f"residents {number}", plans[holding], stream, region)
+                holding.seat()
             except SwapNetError as error:
                 errors.append(error)
         if errors:

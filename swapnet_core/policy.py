@@ -41,13 +41,13 @@ class Load:
 
 
 def load_of(name: str, rate_hz: float | None, profile: NetworkProfile, plan: SwapPlan) -> Load:
-    """Say what a network costs under a plan."""
+    """Say what a network costs under a plan, which may be older than what is known of it."""
     return Load(
         name=name,
         rate_hz=rate_hz,
         compute_s=profile.trace.compute_s,
         streamed_bytes=plan.streamed_bytes,
-        latency_s=plan.predicted_latency_s,
+        latency_s=max(plan.predicted_latency_s, profile.trace.compute_s),
     )
 
 

@@ -47,17 +47,8 @@ def profile_network(
     # On a thread like the one that will run it: compute times and malloc's peak are that one's.
     scheduler = Scheduler()
     try:
-        return scheduler.run(lambda: _profile(root, network, example, weights))
+        prepared = prepare(root, network, example, weights, scheduler.run)
     finally:
         scheduler.close()
-
-
-def _profile(
-    root: Path,
-    network: nn.Module | Callable[[], nn.Module],
-    example: Example,
-    weights: str | Path | Weights | None,
-) -> NetworkProfile:
-    prepared = prepare(root, network, example, weights)
     prepared.assembly.detach()
     return prepared.profile

@@ -19,10 +19,15 @@ from swapnet_core.backends.base import Backend
 from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import BudgetTooSmallError, InputError, SwapNetError
+from swapnet_core.errors import (
+    BudgetTooSmallError,
+    InputError,
+    RuntimeClosedError,
+    SwapNetError,
+)
 from swapnet_core.fleet import Fleet, Models, describe
 from swapnet_core.ledger import MemoryLedger
-from swapnet_core.loading import Example
+from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement, Plans
 from swapnet_core.reports import RuntimeReport
@@ -81,6 +86,7 @@ class SwapRuntime:
         self._desk = AdmissionDesk()
         self._lock = threading.Lock()
         self._budget_lock = threading.Lock()
+        self._load_lock = threading.RLock()  # a callable that builds a network may load another
         self._comply_s: float | None = None
         self._device: DeviceProfile | None = None
         self._is_open = True
@@ -100,6 +106,9 @@ class SwapRuntime:
         example_kwargs: Mapping[str, Any] | None = None,
     ) -> SwappedModel:
         """Take a network over: its weights move to the block file and leave memory.
+
+        Other networks' jobs go on meanwhile, also between the inferences that it is traced with.
+        Loads take turns.
 
         Args:
             name: for reports and errors; unique in the runtime.
@@ -133,9 +142,10 @@ class SwapRuntime:
                 "positional inputs, e.g. (image,)"
             )
         example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
-        model = self._dispatcher.run_exclusive(
-            lambda: self._load(name, network, example, weights, rate_hz)
-        )
+        # A job would wait for itself where the load whose turn it is waits for the job's end.
+        turn = contextlib.nullcontext() if self._scheduler.is_in_job else self._load_lock
+        with self._fleet.reserved(name), turn:
+            model = self._load(name, network, example, weights, rate_hz)
         return SwappedModel(
             model,
             self._dispatcher,
@@ -192,6 +202,7 @@ class SwapRuntime:
     def report(self) -> RuntimeReport:
         """Return what runs and what it holds, at this moment."""
         models = self._fleet.models
+        self._desk.refresh(describe(models))
         ledger = self._ledger.snapshot()
         pool = self._pool.snapshot()
         bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
@@ -240,8 +251,9 @@ class SwapRuntime:
         with self._budget_lock:
             self._stop_following()
         self._dispatcher.close()
-        self._desk.close()
-        self._fleet.close()
+        with self._load_lock:  # who was loading gives up now
+            self._desk.close()
+            self._fleet.close()
         self._pool.close()
 
     def __enter__(self) -> SwapRuntime:
@@ -298,16 +310,32 @@ class SwapRuntime:
         weights: str | Path | Weights | None,
         rate_hz: float | None,
     ) -> LoadedModel:
-        """On the inference thread, between jobs."""
-        model = self._fleet.prepare(self._root, name, network, example, weights, rate_hz)
-        models = {**self._fleet.models, name: model}
+        """In the caller's thread; what computes or changes the others, between jobs."""
+        between_jobs = self._dispatcher.run_exclusive
+        device = between_jobs(lambda: self.device_profile)
+        prepared = prepare(self._root, network, example, weights, between_jobs)
         try:
-            budget_bytes = self._ledger.budget_bytes
-            plans = self._fleet.plan(models, self.device_profile, budget_bytes)
-            self._review(models, plans, budget_bytes)
+            model = between_jobs(lambda: self._fleet.enroll(name, prepared, rate_hz))
         except BaseException:
-            self._fleet.discard(model)
+            prepared.assembly.detach()
             raise
+        try:
+            models = {**self._fleet.models, name: model}
+            budget_bytes = self._ledger.budget_bytes
+            plans = self._fleet.plan(models, device, budget_bytes)
+            between_jobs(lambda: self._admit(model, models, plans, budget_bytes))
+        except BaseException:
+            self._undo_load(model)
+            raise
+        return model
+
+    def _admit(self, model: LoadedModel, models: Models, plans: Plans, budget_bytes: int) -> None:
+        """On the inference thread, between jobs."""
+        present = {**self._fleet.models, model.name: model}
+        if present != models or self._ledger.budget_bytes != budget_bytes:  # since it was planned
+            budget_bytes = self._ledger.budget_bytes
+            plans = self._fleet.plan(present, self.device_profile, budget_bytes)
+        self._review(present, plans, budget_bytes)
         try:
             self._fleet.admit(model, plans)
         except BaseException:
@@ -315,7 +343,19 @@ class SwapRuntime:
             with contextlib.suppress(SwapNetError):
                 self._replan()
             raise
-        return model
+
+    def _undo_load(self, model: LoadedModel) -> None:
+        """In the caller's thread."""
+
+        def undo() -> None:
+            self._unload(model)
+            self._fleet.discard(model)
+
+        try:
+            self._dispatcher.run_exclusive(undo)
+        except RuntimeClosedError:
+            self._dispatcher.close()  # returns when the inference thread has ended
+            self._fleet.discard(model)
 
     def _unload(self, model: LoadedModel) -> None:
         """On the inference thread, between jobs."""

@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
+from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError, SwapNetError
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.reports import ModelStats
@@ -57,10 +57,15 @@ class SwappedModel:
 
         Raises:
             RuntimeClosedError: the model is closed.
+            SwapNetError: it has none, since its memory or residents could not be had.
         """
+        self._model.require_open()
         plan = self._model.plan
         if plan is None:
-            raise RuntimeClosedError(f"the network {self.name!r} is closed")
+            raise SwapNetError(
+                f"the network {self.name!r} has no plan at present: its memory or its residents "
+                "could not be had; every call tries again, and says why"
+            )
         return plan
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -75,10 +80,7 @@ class SwappedModel:
         """
         self._look_at(inputs, kwargs)
         return self._dispatcher.run(
-            self._model.holding,
-            lambda: self._model.run(inputs, kwargs),
-            priority=self._priority,
-            rate_hz=self._model.rate_hz,
+            self._model, lambda: self._model.run(inputs, kwargs), priority=self._priority
         )
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
@@ -91,16 +93,19 @@ class SwappedModel:
             kwargs: keyword inputs of the network.
 
         Returns:
-            A future of the output; `DeadlineMissedError` where the deadline passed first.
+            A future of the output; `DeadlineMissedError` where the deadline passed first,
+            `RuntimeClosedError` where the model was closed first.
+
+        Raises:
+            RuntimeClosedError: the model is closed already.
         """
         self._look_at(inputs, kwargs)
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
         future = self._dispatcher.submit(
-            self._model.holding,
+            self._model,
             lambda: self._model.run(inputs, kwargs),
             priority=self._priority,
             deadline_s=deadline_s,
-            rate_hz=self._model.rate_hz,
         )
         if deadline_s is not None:
             future.add_done_callback(self._count_miss)

@@ -4,7 +4,8 @@
 In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
 returned to the system before every operator, so the process's
 private memory is what is live: activations, and the scratch inside operators, which no allocator
-hook sees as a whole. The second pass leaves malloc alone and shows what it keeps beside that. Free
+hook sees as a whole. Each pass is measured from where it begins: other networks may run between
+the passes. The second pass leaves malloc alone and shows what it keeps beside that. Free
 holes that the process had before (the weights' own initialisation leaves some) can make the second
 figure several times the first, without more being held than before: so it counts up to a limit.
 """
@@ -15,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,7 +37,16 @@ _SLOW_PASS_S = 1.0
 _MOST_KEPT = 1.5
 _SMALL_KEPT_BYTES = 4 * MIB
 
+T = TypeVar("T")
 OnFree = Callable[[], None]
+
+
+class Compute(Protocol):
+    """Runs something on the thread that computes, and waits for it."""
+
+    def __call__(self, run: Callable[[], T], /) -> T:
+        """Return what `run` returns, or raise what it raises."""
+        ...
 
 
 class WeightLender(Protocol):
@@ -57,29 +67,29 @@ class TracedCall:
     """What is traced: a call, and the weights that it finds.
 
     Attributes:
+        compute: runs every pass; others may compute between two of them.
         run: one forward, in inference mode.
         set_source: routes the network's accesses to the given source.
         weights: the network's stored tensors.
         tile_units_rows: for weights that may be run by tiles: of how many rows they are multiples.
         lender: gives their values.
         buffer_bytes: of the network's buffers.
-        base_bytes: private memory of the process before the network was built.
     """
 
+    compute: Compute
     run: Callable[[], Any]
     set_source: Callable[[Any], None]
     weights: Sequence[WeightSpec]
     tile_units_rows: Mapping[int, int]
     lender: WeightLender
     buffer_bytes: int
-    base_bytes: int
 
 
 def trace(call: TracedCall) -> NetworkTrace:
     """Learn a network by running it several times.
 
     Args:
-        call: see `TracedCall`; runs on the calling thread.
+        call: see `TracedCall`.
 
     Returns:
         The trace, with layers in order of first use.
@@ -87,13 +97,12 @@ def trace(call: TracedCall) -> NetworkTrace:
     Raises:
         NetworkError: the network cannot be run on its example inputs.
     """
-    record = _record_pass(call, memory.return_free_memory)
-    memory.keep_activations_in_heap()
-    again = _record_pass(call, _ignore)
+    record, stayed_bytes = call.compute(lambda: _first_pass(call))
+    again = call.compute(lambda: _record_pass(call, _held_bytes(call), _ignore))
     record.pinned |= again.pinned
-    passes = [_timed_pass(call)]
+    passes = [call.compute(lambda: _timed_pass(call))]
     if passes[0].total_s < _SLOW_PASS_S:
-        passes += [_timed_pass(call) for _ in range(_TIMED_PASSES - 1)]
+        passes += [call.compute(lambda: _timed_pass(call)) for _ in range(_TIMED_PASSES - 1)]
     tileable = find_tileable(call.tile_units_rows, record, again)
     layers, access_steps, steps = form_layers(call.weights, record, tileable)
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
@@ -105,7 +114,7 @@ def trace(call: TracedCall) -> NetworkTrace:
         steps=steps,
         step_compute_s=step_s,
         head_compute_s=head_s,
-        activation_bytes=_activation_bytes(record.peak_bytes, again.peak_bytes),
+        activation_bytes=_activation_bytes(record.peak_bytes, stayed_bytes + again.peak_bytes),
         buffer_bytes=call.buffer_bytes,
     )
 
@@ -169,11 +178,16 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
     """Sees every operator: which weights it reads, how high memory goes meanwhile."""
 
     def __init__(
-        self, source: _RecordingSource, call: TracedCall, tidy: Callable[[], None]
+        self,
+        source: _RecordingSource,
+        call: TracedCall,
+        base_bytes: int,
+        tidy: Callable[[], None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
         self._source = source
         self._call = call
+        self._base_bytes = base_bytes
         self._tidy = tidy
 
     @classmethod
@@ -193,7 +207,8 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
         memory.reset_peak()
         result = func(*args, **(kwargs or {}))
         record = self._source.record
-        record.peak_bytes = max(record.peak_bytes, _held_bytes(self._call))
+        held_bytes = memory.peak_anonymous_bytes() - self._call.lender.live_bytes
+        record.peak_bytes = max(record.peak_bytes, held_bytes - self._base_bytes)
         return result
 
 
@@ -229,17 +244,33 @@ def _ignore() -> None:
 
 
 def _held_bytes(call: TracedCall) -> int:
-    return memory.peak_anonymous_bytes() - call.base_bytes - call.lender.live_bytes
+    """Private memory without what malloc keeps, and without lent weights."""
+    memory.return_free_memory()
+    return memory.anonymous_bytes() - call.lender.live_bytes
 
 
-def _record_pass(call: TracedCall, tidy: Callable[[], None]) -> AccessRecord:
-    """Run once under watch; `tidy` is called before every operator."""
+def _first_pass(call: TracedCall) -> tuple[AccessRecord, int]:
+    """Run under watch; tell also how much stays of it, such as kernels."""
+    base_bytes = _held_bytes(call)
+    with memory.tensors_out_of_heap():
+        record = _record_pass(call, base_bytes, memory.return_free_memory)
+    return record, max(0, _held_bytes(call) - base_bytes)
+
+
+def _record_pass(call: TracedCall, base_bytes: int, tidy: Callable[[], None]) -> AccessRecord:
+    """Run once under watch.
+
+    Args:
+        call: is run.
+        base_bytes: held before; what is more counts as the call's.
+        tidy: called before every operator.
+    """
     source = _RecordingSource(call.lender)
     call.set_source(source)
     if isinstance(call.lender, InMemoryLender):
         for weight, tensor in enumerate(call.lender.tensors):
             source.watch(weight, tensor)
-    with _NetworkErrors(), _OperatorWatch(source, call, tidy):
+    with _NetworkErrors(), _OperatorWatch(source, call, base_bytes, tidy):
         output = call.run()
     for leaf in tree_leaves(output):  # a weight that is an output is read at the end: see Runner
         if isinstance(leaf, torch.Tensor):

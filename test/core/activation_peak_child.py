@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from swapnet_core import memory
 from swapnet_core.assembly import Assembly
 from swapnet_core.tracer import InMemoryLender, TracedCall, trace
 
@@ -28,8 +27,6 @@ class Unset:
 
 def main() -> None:
     image = torch.ones(_MIB // 4)
-    memory.return_free_memory()
-    base_bytes = memory.anonymous_bytes()
     network = Wide().eval()
     assembly = Assembly(network)
     assembly.attach(Unset())
@@ -39,13 +36,13 @@ def main() -> None:
             return network(image)
 
     call = TracedCall(
+        compute=lambda run: run(),
         run=run,
         set_source=lambda source: setattr(assembly, "source", source),
         weights=assembly.weights,
         tile_units_rows=assembly.tile_units_rows,
         lender=InMemoryLender(assembly.tensors),
         buffer_bytes=0,
-        base_bytes=base_bytes,
     )
     print(trace(call).activation_bytes)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,62 @@ def test_closing_ends_every_search_and_keeps_the_answer() -> None:
     assert _searches() == []
     assert desk.answer is not None
     desk.close()
+
+
+def test_networks_that_run_slower_than_they_were_known_to_are_looked_at_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk, networks = AdmissionDesk(), _networks(2.0, 1.0)
+    _ask(desk, networks, share=1.0)
+    enough = _wait_for_budget(desk)
+    answer = desk.answer
+    desk.refresh(_slowed(networks, 1.2))
+    desk.refresh(_slowed(networks[:1], 20.0))  # others than were asked about
+    assert desk.answer is answer
+    assert caplog.text == ""
+    desk.refresh(_slowed(networks, 12.0))
+    assert desk.answer is not None
+    assert desk.answer.compute_share == pytest.approx(12.0 * answer.compute_share)
+    assert desk.answer.busy_share >= desk.answer.compute_share
+    assert desk.answer.fits
+    assert _wait_for_budget(desk) >= enough
+    desk.refresh(_slowed(networks, 40.0))  # too soon
+    assert desk.answer.fits
+    desk.close()
+    desk.refresh(networks)
+    assert _searches() == []
+
+
+def _slowed(networks: list[SharedNetwork], factor: float) -> list[SharedNetwork]:
+    return [replace(network, profile=network.profile.slowed(factor)) for network in networks]
+
+
+class _Sleeper(nn.Module):
+    """Takes as long as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(8, 8)
+        self.duration_s = 0.005
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.line(x)
+        time.sleep(self.duration_s)
+        return x
+
+
+def test_the_report_knows_how_long_inferences_take_of_late(cache_dir: Path) -> None:
+    image, sleeper = torch.rand(1, 8), _Sleeper().eval()
+    with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
+        model = runtime.load("sleeper", sleeper, (image,), rate_hz=5.0)
+        before = runtime.report().admission
+        assert before is not None
+        sleeper.duration_s = 0.1
+        for _ in range(32):
+            model(image)
+        after = runtime.report().admission
+        assert after is not None
+        assert after.compute_share > 1.25 * before.compute_share
 
 
 def _network(seed: int) -> nn.Module:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,6 +143,20 @@ def test_one_of_two_equal_networks_is_closed_and_the_other_goes_on(cache_dir: Pa
         assert torch.equal(second(_IMAGE), _expected(0))
         second.close()
         assert list(runtime.report().models) == ["gate"]
+
+
+def test_a_closed_model_takes_no_jobs_and_is_expected_no_more(cache_dir: Path) -> None:
+    with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
+        runtime.load("other", _network(1), (_IMAGE,))
+        model = runtime.load("network", _network(0), (_IMAGE,))
+        model(_IMAGE)
+        holding = weakref.ref(model._model.holding)
+        model.close()
+        with pytest.raises(RuntimeClosedError, match="network"):
+            model.submit(_IMAGE)
+        del model
+        gc.collect()
+        assert holding() is None  # nobody remembers its weights
 
 
 class _Nested(nn.Module):

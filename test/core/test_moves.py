@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import torch
 from torch import nn
 
 from swapnet_core.arena import Arena
-from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.backends.cpu import CpuBackend, CpuRegion
+from swapnet_core.errors import OutOfMemoryError
 from swapnet_core.holding import Holding
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
@@ -58,6 +61,17 @@ class _Boundary:
         self.seen += 1
 
 
+class _MoodyBackend(CpuBackend):
+    """The CPU of a system that has no memory at times."""
+
+    is_refusing = False
+
+    def allocate(self, size_bytes: int) -> CpuRegion:
+        if self.is_refusing:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return super().allocate(size_bytes)
+
+
 class _Bench:
     """A network in real slots, under plans for several budgets."""
 
@@ -65,9 +79,12 @@ class _Bench:
         network = _Rounds().eval()
         with torch.inference_mode():
             self.expected = network(_INPUT)
-        prepared = prepare(root, network, Example(inputs=(_INPUT,), kwargs={}), None)
+        prepared = prepare(
+            root, network, Example(inputs=(_INPUT,), kwargs={}), None, lambda run: run()
+        )
         self.ledger = MemoryLedger(2**30)
-        arena = Arena(CpuBackend(), self.ledger)
+        self.backend = _MoodyBackend()
+        arena = Arena(self.backend, self.ledger)
         self.pool = FetchPool()
         self.placement = Placement(self.pool, arena)
         self.holding = Holding(prepared.profile, prepared.block_file, arena)
@@ -121,3 +138,29 @@ def test_a_move_at_any_boundary_keeps_the_bits(bench: _Bench) -> None:
             assert torch.equal(bench.model.run((_INPUT,), {}), bench.expected)
         assert boundary >= len(_ORDER) - 1
     assert bench.model.stats().faults == 0
+
+
+def test_a_move_for_which_the_system_has_no_memory_is_made_by_a_later_inference(
+    bench: _Bench,
+) -> None:
+    first, *_, second = bench.plans
+    for boundary in (0, 3):
+        bench.adopt(first)
+        bench.boundary.seen, bench.boundary.number = 0, boundary
+        bench.boundary.change = lambda: _try_to_adopt(bench, second)
+        with pytest.raises(OutOfMemoryError):
+            bench.model.run((_INPUT,), {})
+        bench.boundary.number = -1
+        with pytest.raises(OutOfMemoryError):
+            bench.model.run((_INPUT,), {})
+        assert bench.holding.plan is None
+        assert bench.ledger.snapshot().leased_bytes == 0
+        bench.backend.is_refusing = False
+        assert torch.equal(bench.model.run((_INPUT,), {}), bench.expected)
+        assert bench.holding.plan == second
+
+
+def _try_to_adopt(bench: _Bench, plan: SwapPlan) -> None:
+    bench.backend.is_refusing = True
+    with pytest.raises(OutOfMemoryError):
+        bench.adopt(plan)

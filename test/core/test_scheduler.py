@@ -68,6 +68,40 @@ def test_priority_then_deadline_then_age_decide(
     assert order == [-1, *wanted]
 
 
+def test_equal_priorities_without_deadlines_run_in_turn(scheduler: Scheduler) -> None:
+    opened, order = _hold(scheduler), []
+    futures = [
+        scheduler.submit(lambda n=number: order.append(n), priority=3) for number in range(50)
+    ]
+    opened.set()
+    for future in futures:
+        future.result(10)
+    assert order == list(range(50))
+
+
+@pytest.mark.parametrize("priority", [1, 2**31, 2**63])
+def test_jobs_that_never_end_to_come_hold_no_change_up(scheduler: Scheduler, priority: int) -> None:
+    ended = threading.Event()
+
+    def again() -> None:
+        if not ended.is_set():  # there is always one more in the queue
+            scheduler.submit(again, priority=priority)
+
+    for _ in range(2):
+        scheduler.submit(again, priority=priority)
+    done = []
+    changes = [
+        threading.Thread(target=lambda run=run: run(lambda: done.append(1)))
+        for run in (scheduler.run_exclusive, scheduler.interrupt)
+    ]
+    for change in changes:
+        change.start()
+    for change in changes:
+        change.join(10)
+    ended.set()
+    assert len(done) == 2
+
+
 def test_what_a_job_raises_is_the_callers_and_the_thread_lives(scheduler: Scheduler) -> None:
     def fail() -> None:
         raise SystemExit("not ours to obey")
@@ -75,6 +109,46 @@ def test_what_a_job_raises_is_the_callers_and_the_thread_lives(scheduler: Schedu
     with pytest.raises(SystemExit):
         scheduler.run(fail)
     assert scheduler.run(lambda: 1) == 1
+
+
+def _leave(_future: object) -> None:
+    raise SystemExit("not the thread's to obey")
+
+
+def test_a_callback_that_wants_to_exit_is_logged_and_the_thread_lives(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, called = _hold(scheduler), threading.Event()
+    futures = [
+        scheduler.submit(lambda: 1),
+        scheduler.submit(lambda: {}[0]),
+        scheduler.submit(lambda: 1, deadline_s=-1.0),
+    ]
+    for future in futures:
+        future.add_done_callback(_leave)
+    futures[-1].add_done_callback(lambda _future: called.set())
+    opened.set()
+    assert scheduler.run(lambda: 2) == 2
+    assert called.wait(10)
+    assert caplog.text.count("a callback of a job raised SystemExit") == 3
+    with pytest.raises(SystemExit):
+        futures[0].add_done_callback(_leave)  # it is done: the callback has the caller's thread
+
+
+def test_a_callback_that_wants_to_exit_does_not_keep_the_scheduler_open() -> None:
+    scheduler = Scheduler()
+    opened = _hold(scheduler)
+    queued = [scheduler.submit(lambda: 1) for _ in range(2)]
+    for future in queued:
+        future.add_done_callback(_leave)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    for future in queued:
+        with pytest.raises(RuntimeClosedError):
+            future.result(10)
+    opened.set()
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 def test_a_deadline_that_passed_is_told_with_its_lateness(scheduler: Scheduler) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from swapnet_core import SwapRuntime, memory
+from swapnet_core import SwapRuntime
 from swapnet_core.assembly import Assembly
 from swapnet_core.specs import NO_STEP, NetworkTrace, trace_from_json, trace_to_json
 from swapnet_core.tracer import InMemoryLender, TracedCall, trace
@@ -29,8 +29,6 @@ class _Idle:
 
 
 def _trace(network: nn.Module, *inputs: torch.Tensor) -> NetworkTrace:
-    memory.return_free_memory()
-    base_bytes = memory.anonymous_bytes()
     assembly = Assembly(network.eval())
     lender = InMemoryLender(assembly.tensors)
     assembly.attach(_Idle())
@@ -40,13 +38,13 @@ def _trace(network: nn.Module, *inputs: torch.Tensor) -> NetworkTrace:
             return network(*inputs)
 
     call = TracedCall(
+        compute=lambda run: run(),
         run=run,
         set_source=lambda source: setattr(assembly, "source", source),
         weights=assembly.weights,
         tile_units_rows=assembly.tile_units_rows,
         lender=lender,
         buffer_bytes=assembly.buffer_bytes,
-        base_bytes=base_bytes,
     )
     try:
         return trace(call)

@@ -200,7 +200,9 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.network = _Net().eval()
-        prepared = prepare(root, self.network, Example(inputs=(_INPUT,), kwargs={}), None)
+        prepared = prepare(
+            root, self.network, Example(inputs=(_INPUT,), kwargs={}), None, lambda run: run()
+        )
         self.profile = prepared.profile
         self.store = MemoryStore(prepared.block_file.path.read_bytes())
         weights = self.profile.trace.weights
