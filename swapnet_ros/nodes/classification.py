@@ -19,7 +19,6 @@ from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameWorker
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     NATURAL_SCENE_CLASSIFICATION,
@@ -43,7 +42,6 @@ VISION_CLASSIFICATION, VISION_DETECTIONS = "~/vision/classification", "~/vision/
 class ClassificationNode(TaskNode):
     """Classifies images or regions in them; publishes `~/classifications`."""
 
-    TASK: ClassVar[str]
     RESULTS: ClassVar[Mapping[str, type]] = {CLASSIFICATIONS: ClassificationArray}
     VISION: ClassVar[Mapping[str, str]] = {
         VISION_CLASSIFICATION: "Classification",
@@ -54,10 +52,6 @@ class ClassificationNode(TaskNode):
     _boxes: Any = None  # subscription to the detector's boxes
     _boxes_s = 0.0  # when the last of them came
     _unmatched = 0  # images without boxes in earlier activations
-
-    def open_network(self, values: Values) -> Any:
-        """Find the network that the parameters name."""
-        return TASK_NETWORKS[self.TASK](values)
 
     def make_task(self, network: Any, values: Values) -> ImageClassification:
         """Make the classification task for a network."""

@@ -11,7 +11,6 @@ from swapnet_ros.nodes import vision_messages
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.images import RgbImage
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     FIRE_DETECTION,
@@ -39,13 +38,8 @@ DETECTIONS, VISION_DETECTIONS = "~/detections", "~/vision/detections"
 class DetectionNode(TaskNode):
     """Finds things in images; publishes `~/detections`."""
 
-    TASK: ClassVar[str]
     RESULTS: ClassVar[Mapping[str, type]] = {DETECTIONS: DetectionArray}
     VISION: ClassVar[Mapping[str, str]] = {VISION_DETECTIONS: "Detection2DArray"}
-
-    def open_network(self, values: Values) -> DetectionNetwork:
-        """Find the network that the parameters name."""
-        return TASK_NETWORKS[self.TASK](values)
 
     def make_task(self, network: DetectionNetwork, values: Values) -> ObjectDetection:
         """Make the detection task for a network."""

@@ -114,6 +114,19 @@ def encode_class_map(class_map: NDArray[np.uint8], header: Header) -> Image:
     return _encode(class_map, "mono8", header)
 
 
+def encode_mask(mask: NDArray[np.bool_], header: Header) -> Image:
+    """Turn a mask into a `mono8` message: 255 where it is true, else 0.
+
+    Args:
+        mask: bool [height, width].
+        header: the header of the message.
+
+    Returns:
+        A message that holds its own copy of the pixels.
+    """
+    return _encode(mask.astype(np.uint8) * 255, "mono8", header)
+
+
 def _encode(image: NDArray[np.uint8], encoding: str, header: Header) -> Image:
     height, width = image.shape[:2]
     message = Image(header=header, height=height, width=width, encoding=encoding)

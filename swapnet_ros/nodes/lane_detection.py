@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from sensor_msgs.msg import Image
+
 from swapnet_ros.msg import Lane as LaneMessage
 from swapnet_ros.msg import LaneArray, LanePoint
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
-from swapnet_ros.nodes.images import RgbImage
+from swapnet_ros.nodes.images import RgbImage, encode_mask
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import open_lane_network
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import LANE_DETECTION
 from swapnet_ros.perception.drawing import draw_lanes
 from swapnet_ros.perception.tasks.lane_detection import Lane, LaneDetection, LaneResult
 
-LANES = "~/lanes"
+LANES, EGO_LANE = "~/lanes", "~/ego_lane"
 
 
 class LaneDetectionNode(TaskNode):
-    """Finds lane lines; publishes `~/lanes`."""
+    """Finds lane lines; publishes `~/lanes`, and `~/ego_lane` where the network tells the area."""
 
-    SPECS = LANE_DETECTION
-    RESULTS: ClassVar[Mapping[str, type]] = {LANES: LaneArray}
-
-    def open_network(self, values: Values) -> Any:
-        """Find the network that the parameters name."""
-        return open_lane_network(values)
+    TASK, SPECS = "lane_detection", LANE_DETECTION
+    RESULTS: ClassVar[Mapping[str, type]] = {LANES: LaneArray, EGO_LANE: Image}
 
     def make_task(self, network: Any, values: Values) -> LaneDetection:
         """Make the lane task for a network."""
@@ -38,8 +35,8 @@ class LaneDetectionNode(TaskNode):
         return run.analyse_whole("score_threshold", "min_points", "max_lanes")
 
     def make_messages(self, result: LaneResult, origin: ResultOrigin) -> Mapping[str, Any]:
-        """Fill a `LaneArray`."""
-        message = LaneArray(
+        """Fill a `LaneArray`, and a mask of the camera's lane where the network tells it."""
+        lanes = LaneArray(
             header=origin.header,
             network=origin.network,
             width=result.width,
@@ -47,7 +44,9 @@ class LaneDetectionNode(TaskNode):
             lanes=[_to_message(lane) for lane in result.lanes],
             timing=origin.timing,
         )
-        return {LANES: message}
+        if result.area is None:
+            return {LANES: lanes}
+        return {LANES: lanes, EGO_LANE: encode_mask(result.area, origin.header)}
 
     def draw(self, image: RgbImage, result: LaneResult) -> RgbImage:
         """Draw the lane lines, the camera's own ones apart."""

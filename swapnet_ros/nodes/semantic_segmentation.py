@@ -11,11 +11,9 @@ from swapnet_ros.msg import SegmentationInfo
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.images import RgbImage, encode_class_map
 from swapnet_ros.nodes.live_parameters import Values
-from swapnet_ros.nodes.task_networks import open_labelled_network
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import SEMANTIC_SEGMENTATION
 from swapnet_ros.perception.drawing import draw_segmentation
-from swapnet_ros.perception.models.segmentation import segmentation_network
 from swapnet_ros.perception.tasks.semantic_segmentation import (
     SegmentationResult,
     SemanticSegmentation,
@@ -27,12 +25,8 @@ CLASS_MAP, INFO = "~/class_map", "~/segmentation_info"
 class SemanticSegmentationNode(TaskNode):
     """Tells the class of every pixel; publishes `~/class_map` and `~/segmentation_info`."""
 
-    SPECS = SEMANTIC_SEGMENTATION
+    TASK, SPECS = "semantic_segmentation", SEMANTIC_SEGMENTATION
     RESULTS: ClassVar[Mapping[str, type]] = {CLASS_MAP: Image, INFO: SegmentationInfo}
-
-    def open_network(self, values: Values) -> Any:
-        """Find the network that the parameters name."""
-        return open_labelled_network(segmentation_network, values)
 
     def make_task(self, network: Any, values: Values) -> SemanticSegmentation:
         """Make the segmentation task for a network."""

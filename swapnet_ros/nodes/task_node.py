@@ -37,6 +37,7 @@ from swapnet_ros.nodes.lifecycle import GuardedLifecycleNode
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_specs import ParameterSpec
 from swapnet_ros.nodes.result_publishers import ResultPublishers
+from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 
 LOG_PERIOD_S = 5.0
 
@@ -67,16 +68,18 @@ class Loaded:
 class TaskNode(GuardedLifecycleNode):
     """A lifecycle node that runs one network on the newest images of its cameras.
 
-    A subclass names its parameters and its messages, and says how to open its network, decode the
-    outputs, fill the messages and draw the result. Its methods run on the worker thread, except
-    `open_network` and `make_task`, which run during the configure transition.
+    A subclass names its task, its parameters and its messages, and says how to decode the outputs,
+    fill the messages and draw the result. Its methods run on the worker thread, except `make_task`,
+    which runs during the configure transition.
 
     Attributes:
+        TASK: key of `TASK_NETWORKS`: how the network is found.
         SPECS: the parameters.
         RESULTS: message types of the result topics.
         VISION: names of `vision_msgs` types by topic, published where that package is installed.
     """
 
+    TASK: ClassVar[str]
     SPECS: ClassVar[Sequence[ParameterSpec]]
     RESULTS: ClassVar[Mapping[str, type]]
     VISION: ClassVar[Mapping[str, str]] = {}
@@ -124,10 +127,6 @@ class TaskNode(GuardedLifecycleNode):
     # What a task adds.
 
     @abc.abstractmethod
-    def open_network(self, values: Values) -> Any:
-        """Find the network that the parameters name; raises `SwapNetError` where there is none."""
-
-    @abc.abstractmethod
     def make_task(self, network: Any, values: Values) -> Any:
         """Make the object with `preprocess` and `decode` around a network."""
 
@@ -173,7 +172,7 @@ class TaskNode(GuardedLifecycleNode):
     def _load_alone(self) -> None:
         values = self.values
         self._camera_topics()  # a mistake in them is better told before a network is traced
-        network = self.open_network(values)
+        network = TASK_NETWORKS[self.TASK](values)
         task = self.make_task(network, values)
         with ExitStack() as undo:
             model = self._runtime.load(

@@ -110,6 +110,13 @@ _LANES = (
         type="swapnet_ros/LaneArray",
         description="lane lines in pixels of the source image, for every image that was processed",
     ),
+    TopicSpec(
+        name="~/ego_lane",
+        type="sensor_msgs/Image",
+        description="the lane that the camera is in: 255 for each pixel of the source image that "
+        "belongs to it, else 0 (`mono8`); with networks that tell it, whose outputs are an "
+        "`area_mask`",
+    ),
     _DEBUG,
     _DIAGNOSTICS,
 )

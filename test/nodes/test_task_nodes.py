@@ -285,6 +285,20 @@ def test_lane_lines_are_points_of_the_source_image(start_task, listen, show, hal
     assert 0 < lane.score <= 1
 
 
+def test_the_cameras_lane_is_a_mask_of_the_source_image(start_task, listen, show, half_bright):
+    task = "lane_detection"
+    start_task(task, network="small_networks:BrightLines", outputs="area_mask")
+    masks = listen(Image, f"/{task}/ego_lane")
+    lanes = listen(LaneArray, f"/{task}/lanes")
+    show(half_bright, lambda: masks and lanes)
+    mask = masks[-1]
+    assert mask.header == lanes[-1].header == half_bright.header
+    assert (mask.encoding, mask.width, mask.height, mask.step) == ("mono8", WIDTH, HEIGHT, WIDTH)
+    area = decode_image(mask)[..., 0]
+    assert (area[:, : WIDTH // 2 - 4] == 0).all()
+    assert (area[:, WIDTH // 2 + 4 :] == 255).all()
+
+
 def test_a_classifier_tells_where_the_fire_is(start_task, listen, show, half_bright):
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[30:90, 100:180, 0] = 255
