@@ -63,25 +63,25 @@ def _lane_network(
 
 TASK_DEFAULTS = MappingProxyType(
     {
-        "lane_detection": TaskDefaults(network="ufld_resnet18", labels=(), find=_lane_network),
+        "lane_detection": TaskDefaults(network="ufld_resnet34", labels=(), find=_lane_network),
         "object_detection": TaskDefaults(network="yolov3", labels=(), find=detector_network),
         "semantic_segmentation": TaskDefaults(
-            network="fcn_resnet101", labels=ROAD_SCENE, find=segmentation_network
+            network="deeplabv3_resnet101", labels=ROAD_SCENE, find=segmentation_network
         ),
         "traffic_sign_classification": TaskDefaults(
-            network="resnet50", labels=TRAFFIC_SIGNS, find=classification_network
+            network="resnet101", labels=TRAFFIC_SIGNS, find=classification_network
         ),
         "traffic_light_classification": TaskDefaults(
-            network="resnet50", labels=TRAFFIC_LIGHTS, find=classification_network
+            network="resnet101", labels=TRAFFIC_LIGHTS, find=classification_network
         ),
         "natural_scene_classification": TaskDefaults(
-            network="resnet101", labels=NATURAL_SCENES, find=classification_network
+            network="resnet152", labels=NATURAL_SCENES, find=classification_network
         ),
         "fire_detection": TaskDefaults(
             network="wide_resnet101_2", labels=FIRE, find=finder_network
         ),
         "wild_animal_recognition": TaskDefaults(
-            network="resnext101_32x8d", labels=(), find=finder_network
+            network="regnet_y_32gf", labels=(), find=finder_network
         ),
     }
 )
