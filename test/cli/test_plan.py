@@ -166,6 +166,20 @@ def test_a_scenario_is_planned_as_a_whole(swapnet, write_scenario):
     assert max(demands) < answer["demand_bytes"] < sum(demands)
 
 
+def test_equal_networks_count_once(swapnet, write_scenario):
+    alone = json.loads(swapnet("plan", write_scenario(), "--json").output)
+    weights = alone["networks"][0]["weight_bytes"]
+    nodes = ["object_detection", "north=object_detection", "south=object_detection"]
+    cfg = str(write_scenario().parent / "small.cfg")
+    third = {"south": {"network": cfg, "max_rate_hz": 0.02}, "swapnet": {"nodes": nodes}}
+    answer = json.loads(swapnet("plan", write_scenario(**third), "--json").output)
+    assert alone["demand_bytes"] == answer["demand_bytes"] > weights
+    plans = [network["plan"] for network in answer["networks"]]
+    assert plans[0] == plans[2] != plans[1]
+    rates = [network["rate_hz"] for network in answer["admission"]["networks"]]
+    assert rates == [0.01, None, 0.02]
+
+
 def test_a_budget_that_is_given_wins_over_the_file(swapnet, write_scenario):
     done = swapnet("plan", write_scenario(), "--budget", "2MiB")
     assert done.exit_code == 1, done.errors
