@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -116,7 +117,10 @@ def plan(
 ) -> None:
     """Say whether a network or a scenario fits a budget, at which latency and rates."""
     wanted = find_wanted(target, shape=shape, rate_hz=rate, budget=budget, ratio=budget_ratio)
-    with Console(stderr=True).status(target) as status:
+    errors = Console(stderr=True)
+    for remark in wanted.remarks:
+        errors.print(remark, markup=False, highlight=False, soft_wrap=True)
+    with errors.status(target) as status:
         networks = profile_all(
             wanted.networks, cache_dir=cache_dir or wanted.cache_dir, progress=status.update
         )
@@ -182,7 +186,9 @@ def main() -> None:
     try:
         app()
     except (SwapNetError, ValueError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, markup=True)
+        # escaped: an error may name a list, which looks like markup
+        text = f"[red]error:[/red] {escape(str(error))}"
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
         sys.exit(_BAD_INPUT)
 
 

@@ -24,11 +24,13 @@ class Wanted:
         networks: that are to share the budget.
         budget_bytes: from the networks' demand in bytes to the budget in bytes.
         cache_dir: as the scenario has it; None for the user's cache folder.
+        remarks: what a user should know of the scenario's file.
     """
 
     networks: tuple[PlannableNetwork, ...]
     budget_bytes: Callable[[int], int]
     cache_dir: Path | None
+    remarks: tuple[str, ...]
 
 
 def find_wanted(
@@ -58,11 +60,11 @@ def find_wanted(
         scenario = read_scenario(Path(target))
         if not scenario.networks:
             raise InputError(f"{target}: the parameter `nodes` names no task to plan for")
-        networks, cache_dir = scenario.networks, scenario.cache_dir
+        networks, cache_dir, remarks = scenario.networks, scenario.cache_dir, scenario.remarks
         if budget is None and ratio is None:
             budget = scenario.budget
     else:
-        networks, cache_dir = (_named(target, shape, rate_hz),), None
+        networks, cache_dir, remarks = (_named(target, shape, rate_hz),), None, ()
     budget_bytes = None if budget is None else _read_budget(budget)
     # Now, and not after minutes of tracing:
     choose_budget(1, budget_bytes, ratio)
@@ -70,6 +72,7 @@ def find_wanted(
         networks=networks,
         budget_bytes=lambda demand_bytes: choose_budget(demand_bytes, budget_bytes, ratio),
         cache_dir=cache_dir,
+        remarks=remarks,
     )
 
 

@@ -55,7 +55,7 @@ class PlannedSet:
     Attributes:
         device: what was measured here once.
         demand_bytes: with everything in memory: weights and buffers, and the largest activation
-            peak, since one inference runs at a time.
+            peak, since one inference runs at a time. Equal networks count once.
         least_bytes: the smallest budget at which the networks run at all.
         networks: in the order given.
         plans: one per network; empty where the budget is below `least_bytes`.
@@ -79,18 +79,25 @@ class PlannedSet:
 
 
 class NetworkSet:
-    """Networks that share one device; remembers the plans that it made. For one thread."""
+    """Networks that share one device; remembers the plans that it made. For one thread.
+
+    Networks with equal profiles are one, with one plan, as in a runtime: it holds them once.
+    """
 
     def __init__(self, networks: Sequence[ProfiledNetwork], device: DeviceProfile) -> None:
         self.networks = tuple(networks)
         self.device = device
+        self._profiles: list[NetworkProfile] = []
+        for network in networks:
+            if network.profile not in self._profiles:
+                self._profiles.append(network.profile)
+        self._numbers = [self._profiles.index(network.profile) for network in networks]
         self._plans: dict[int, tuple[SwapPlan, ...]] = {}
 
     @property
     def demand_bytes(self) -> int:
         """What the networks need with everything in memory, one inference at a time."""
-        profiles = [network.profile for network in self.networks]
-        weights = sum(weight.size_bytes for each in profiles for weight in each.trace.weights)
+        weights = sum(weight.size_bytes for each in self._profiles for weight in each.trace.weights)
         return weights + self._fixed_bytes
 
     @property
@@ -101,11 +108,11 @@ class NetworkSet:
     @property
     def full_bytes(self) -> int:
         """With this budget everything is resident."""
-        weights = sum(network.profile.weight_bytes for network in self.networks)
+        weights = sum(profile.weight_bytes for profile in self._profiles)
         return max(self.least_bytes, self._fixed_bytes + weights)
 
     def plans_at(self, budget_bytes: int) -> tuple[SwapPlan, ...]:
-        """Plan all networks for a budget.
+        """Plan all networks for a budget; gives one plan per network.
 
         Raises:
             BudgetTooSmallError: it is below `least_bytes`.
@@ -113,7 +120,7 @@ class NetworkSet:
         budget_bytes = min(budget_bytes, self.full_bytes)
         if budget_bytes not in self._plans:
             plans = plan_together(self._shared, self.device, budget_bytes=budget_bytes)
-            self._plans[budget_bytes] = tuple(plans)
+            self._plans[budget_bytes] = tuple(plans[number] for number in self._numbers)
         return self._plans[budget_bytes]
 
     def loads_at(self, budget_bytes: int) -> list[Load]:
@@ -125,14 +132,22 @@ class NetworkSet:
 
     @property
     def _shared(self) -> list[SharedNetwork]:
-        return [
-            SharedNetwork(name=each.name, profile=each.profile, rate_hz=each.rate_hz)
-            for each in self.networks
-        ]
+        return [self._as_one(number) for number in range(len(self._profiles))]
+
+    def _as_one(self, number: int) -> SharedNetwork:
+        """The networks of one profile as the one that they are; their rates add up."""
+        pairs = zip(self._numbers, self.networks, strict=True)
+        equal = [network for its, network in pairs if its == number]
+        rates = [network.rate_hz for network in equal if network.rate_hz is not None]
+        return SharedNetwork(
+            name=", ".join(network.name for network in equal),
+            profile=self._profiles[number],
+            rate_hz=sum(rates) if rates else None,
+        )
 
     @property
     def _fixed_bytes(self) -> int:
-        traces = [network.profile.trace for network in self.networks]
+        traces = [profile.trace for profile in self._profiles]
         buffers = sum(trace.buffer_bytes for trace in traces)
         return buffers + max((trace.activation_bytes for trace in traces), default=0)
 

@@ -40,11 +40,12 @@ from swapnet_ros.nodes.detection import (
     WildAnimalRecognitionNode,
 )
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
-from swapnet_ros.nodes.hosted_nodes import CORE_NODE, HostedNode, parse_nodes
+from swapnet_ros.nodes.hosted_nodes import CAMERAS_NODE, CORE_NODE, HostedNode, parse_nodes
 from swapnet_ros.nodes.lane_detection import LaneDetectionNode
+from swapnet_ros.nodes.parameter_files import Assignment
 from swapnet_ros.nodes.parameter_sources import (
-    Assignment,
     check_assignments,
+    place_of,
     read_assignments,
 )
 from swapnet_ros.nodes.parameter_tables import SWAPNET
@@ -133,8 +134,7 @@ class PerceptionHost:
             stack.callback(self._context.try_shutdown)
             self.swapnet = SwapnetNode(context=self._context)
             stack.callback(self.swapnet.destroy_node)
-            hosted = parse_nodes(self.swapnet.parameters["nodes"])
-            self._check(assignments, hosted)
+            hosted = self._check(assignments)
             self._hub = CameraHub(context=self._context, namespace=self.swapnet.get_namespace())
             stack.callback(self._hub.destroy_node)
             self._tasks = self._create_tasks(hosted, stack)
@@ -171,11 +171,20 @@ class PerceptionHost:
         # rclpy lets go of a lifecycle node's DDS entities when nothing refers to it any more
         self._tasks = ()
 
-    def _check(self, assignments: Sequence[Assignment], hosted: Sequence[HostedNode]) -> None:
+    def _check(self, assignments: Sequence[Assignment]) -> tuple[HostedNode, ...]:
+        """Say which nodes to host, once nothing is wrong with what is meant for them."""
+        core = self.swapnet.get_fully_qualified_name()
+        try:
+            hosted = parse_nodes(self.swapnet.parameters["nodes"])
+        except ParameterValueError as error:
+            place = place_of(assignments, core, "nodes")
+            raise ParameterValueError(f"{place}: {error}") from error
         namespace = self.swapnet.get_namespace().rstrip("/")
         specs = {f"{namespace}/{node.name}": TASK_NODES[node.task].SPECS for node in hosted}
-        specs[self.swapnet.get_fully_qualified_name()] = SWAPNET
-        check_assignments(assignments, specs)
+        specs |= {core: SWAPNET, f"{namespace}/{CAMERAS_NODE}": ()}
+        for remark in check_assignments(assignments, specs):
+            self.swapnet.get_logger().warning(remark)
+        return hosted
 
     def _create_tasks(self, hosted: Sequence[HostedNode], stack: ExitStack) -> tuple[TaskNode, ...]:
         runtime = self.swapnet.open_runtime()

@@ -15,6 +15,8 @@ from swapnet_ros.nodes.frames import FrameCounts
 
 DIAGNOSTICS_PERIOD_S = 1.0
 SILENCE_WARNING_S = 5.0
+WAITING_WARNING_S = 10.0
+WAITING_WARNING_INFERENCES = 20
 TOPIC = "/diagnostics"
 HARDWARE_ID = "swapnet"
 
@@ -32,6 +34,7 @@ class TaskHealth:
         counts_before: frames at the time of the diagnostics before.
         input_ages_s: time since the last message on each topic that the node needs, or since the
             activation; empty while not active.
+        in_hand_s: for how long the frame in hand has been worked on; 0 where there is none.
         last_problem: why the last frame or transition failed; empty where none did.
         failed_transition: name of the transition that failed last, empty where it succeeded.
         model: the core's figures, None while no network is loaded.
@@ -44,6 +47,7 @@ class TaskHealth:
     counts: FrameCounts
     counts_before: FrameCounts
     input_ages_s: Mapping[str, float]
+    in_hand_s: float
     last_problem: str
     failed_transition: str
     model: ModelStats | None
@@ -116,7 +120,17 @@ def _judge(health: TaskHealth) -> tuple[bytes, str]:
     if silent:
         named = ", ".join(f"{topic} for {age_s:.0f} s" for topic, age_s in silent.items())
         return DiagnosticStatus.WARN, f"no message on {named}"
+    if health.model is not None and health.in_hand_s > _long_s(health.model):
+        return DiagnosticStatus.WARN, (
+            f"an image has been in work for {health.in_hand_s:.0f} s: nodes of a higher priority, "
+            "or with deadlines, may leave it no time; give those a max_rate_hz"
+        )
     return DiagnosticStatus.OK, health.state
+
+
+def _long_s(model: ModelStats) -> float:
+    """How long no frame should take, however many others have their turn before it."""
+    return max(WAITING_WARNING_S, WAITING_WARNING_INFERENCES * model.predicted_latency_s)
 
 
 def _model_values(stats: ModelStats) -> dict[str, object]:

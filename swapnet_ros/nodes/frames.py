@@ -145,7 +145,8 @@ class FrameWorker:
         self._period_s = period_s
         self._report = report
         self._waiting: NewestOfEach[Frame] = NewestOfEach()
-        self._started_s = float("-inf")  # when the frame before was taken
+        self._started_s = float("-inf")  # when the last frame was taken
+        self._is_busy = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __repr__(self) -> str:
@@ -155,6 +156,11 @@ class FrameWorker:
     def dropped(self) -> int:
         """Frames that a newer one replaced, in this activation."""
         return self._waiting.dropped
+
+    @property
+    def in_hand_s(self) -> float:
+        """For how long the frame in hand has been worked on; 0 where there is none. Any thread."""
+        return time.monotonic() - self._started_s if self._is_busy else 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -183,7 +189,10 @@ class FrameWorker:
         if frame is None:
             return False
         self._started_s = time.monotonic()
-        self._tally.count_outcome(self._outcome_of(frame))
+        self._is_busy = True
+        outcome = self._outcome_of(frame)
+        self._is_busy = False
+        self._tally.count_outcome(outcome)
         return True
 
     def _earliest_s(self) -> float:

@@ -67,12 +67,31 @@ class ParameterSpec:
     def _type_problem(self, value: object) -> str | None:
         if type(value) is type(self.default):
             return self._item_problem(value) if isinstance(value, list) else None
-        hint = ""
-        if isinstance(self.default, float) and type(value) is int:
-            hint = f"; write {value}.0"
-        elif isinstance(self.default, str) and isinstance(value, (int, float, bool)):
-            hint = f"; write '{value}', with quotation marks"
-        return f"{self.name} is a {self.type_name}, not {value!r}{hint}"
+        shown = "nothing" if value is None else repr(value)
+        return f"{self.name} is {self._a_type}, not {shown}{self._type_hint(value)}"
+
+    @property
+    def _a_type(self) -> str:
+        return f"{'an' if self.type_name[0] in 'aeiou' else 'a'} {self.type_name}"
+
+    def _type_hint(self, value: object) -> str:
+        """What to write instead, where that can be told."""
+        default = self.default
+        if isinstance(default, str) and isinstance(value, (int, float, bool)):
+            return f"; write '{value}', with quotation marks"
+        if isinstance(default, list) and type(value) is self.item_type:
+            return f"; write [{value}]"
+        if isinstance(default, bool):
+            return "; write true or false"
+        if isinstance(default, float) and type(value) is int:
+            return f"; write {value}.0"
+        if isinstance(default, int) and isinstance(value, float) and value.is_integer():
+            return f"; write {int(value)}"
+        if isinstance(default, (int, float)) and isinstance(value, str) and _is_number(value):
+            return f"; write {type(default)(float(value))}, without quotation marks"
+        if value is None:
+            return f"; write `{self.name}: {_shown(default)}`, or leave it out"
+        return ""
 
     def _item_problem(self, value: list[object]) -> str | None:
         if all(type(item) is self.item_type for item in value):
@@ -80,7 +99,9 @@ class ParameterSpec:
         hint = ""
         if self.item_type is float and any(type(item) is int for item in value):
             hint = "; write whole numbers as 1.0"
-        return f"{self.name} is a {self.type_name}, and {value!r} holds other things{hint}"
+        elif self.item_type is int and all(isinstance(item, (int, float)) for item in value):
+            hint = "; write whole numbers without a point"
+        return f"{self.name} is {self._a_type}, and {value!r} holds other things{hint}"
 
     def _limit_problem(self, value: Value) -> str | None:
         if self.choices and value not in self.choices:
@@ -112,6 +133,13 @@ def markdown_table(specs: Sequence[ParameterSpec]) -> str:
             f"| {live} | {spec.description} |"
         )
     return "\n".join(rows) + "\n"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _shown(value: Value) -> str:

@@ -58,7 +58,7 @@ def open_lane_network(values: Mapping[str, Any]) -> LaneNetwork:
     )
 
 
-def open_labelled_network(
+def _open_labelled_network(
     find: Callable[..., LabelledNetwork],
     values: Mapping[str, Any],
     *,
@@ -88,19 +88,19 @@ TASK_NETWORKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "object_detection": open_detection_network,
     "lane_detection": open_lane_network,
     "semantic_segmentation": partial(
-        open_labelled_network, segmentation_network, default_labels=ROAD_SCENE
+        _open_labelled_network, segmentation_network, default_labels=ROAD_SCENE
     ),
     "traffic_sign_classification": partial(
-        open_labelled_network, classification_network, default_labels=TRAFFIC_SIGNS
+        _open_labelled_network, classification_network, default_labels=TRAFFIC_SIGNS
     ),
     "traffic_light_classification": partial(
-        open_labelled_network, classification_network, default_labels=TRAFFIC_LIGHTS
+        _open_labelled_network, classification_network, default_labels=TRAFFIC_LIGHTS
     ),
     "natural_scene_classification": partial(
-        open_labelled_network, classification_network, default_labels=NATURAL_SCENES
+        _open_labelled_network, classification_network, default_labels=NATURAL_SCENES
     ),
-    "fire_detection": partial(open_labelled_network, finder_network, default_labels=FIRE),
-    "wild_animal_recognition": partial(open_labelled_network, finder_network),
+    "fire_detection": partial(_open_labelled_network, finder_network, default_labels=FIRE),
+    "wild_animal_recognition": partial(_open_labelled_network, finder_network),
 }
 """For every task: from a node's parameters to its network, with `name`, `build`,
 `example_inputs` and `weights` as `SwapRuntime.load` takes them."""

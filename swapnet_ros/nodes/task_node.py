@@ -331,7 +331,7 @@ class TaskNode(GuardedLifecycleNode):
         return self._intake.ages_s() if self._intake is not None else {}
 
     def _publish_diagnostics(self) -> None:
-        counts, loaded = self.counts, self._loaded
+        counts, loaded, worker = self.counts, self._loaded, self._worker
         health = diagnostics.TaskHealth(
             node=self.get_fully_qualified_name(),
             state=self.state_label,
@@ -340,6 +340,7 @@ class TaskNode(GuardedLifecycleNode):
             counts=counts,
             counts_before=self._counts_before,
             input_ages_s=self.input_ages_s(),
+            in_hand_s=worker.in_hand_s if worker else 0.0,
             last_problem=self.last_problem,
             failed_transition=self.failed_transition,
             model=loaded.model.stats() if loaded else None,

@@ -99,7 +99,7 @@ def test_a_profile_that_stands_is_not_made_again(swapnet, monkeypatch):
     assert again.output == first.output
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def fonts():
     """matplotlib keeps its font files open for the life of the process."""
     figure = Figure()
@@ -107,7 +107,7 @@ def fonts():
     figure.savefig(io.BytesIO(), format="png")
 
 
-def test_the_picture_is_a_png(fonts, swapnet, tmp_path):
+def test_the_picture_is_a_png(swapnet, tmp_path):
     path = tmp_path / "curve.png"
     done = swapnet("plan", *_NETWORK, "--budget-ratio", "1.1", "--png", path)
     assert done.exit_code == 0, done.errors
@@ -141,7 +141,10 @@ def write_scenario(tmp_path):
             "north": {"network": str(tmp_path / "small.cfg"), "input_size": [64]},
         }
         for node, changes in sections.items():
-            parameters.setdefault(node, {}).update(changes)
+            if changes is None:
+                del parameters[node]
+            else:
+                parameters.setdefault(node, {}).update(changes)
         path = tmp_path / "scenario.yaml"
         document = {f"/**/{node}": {"ros__parameters": each} for node, each in parameters.items()}
         path.write_text(yaml.safe_dump(document))
@@ -161,6 +164,20 @@ def test_a_scenario_is_planned_as_a_whole(swapnet, write_scenario):
     assert set(answer["curve"][0]["latency_s"]) == {"object_detection", "north"}
     demands = [network["demand_bytes"] for network in answer["networks"]]
     assert max(demands) < answer["demand_bytes"] < sum(demands)
+
+
+def test_equal_networks_count_once(swapnet, write_scenario):
+    alone = json.loads(swapnet("plan", write_scenario(), "--json").output)
+    weights = alone["networks"][0]["weight_bytes"]
+    nodes = ["object_detection", "north=object_detection", "south=object_detection"]
+    cfg = str(write_scenario().parent / "small.cfg")
+    third = {"south": {"network": cfg, "max_rate_hz": 0.02}, "swapnet": {"nodes": nodes}}
+    answer = json.loads(swapnet("plan", write_scenario(**third), "--json").output)
+    assert alone["demand_bytes"] == answer["demand_bytes"] > weights
+    plans = [network["plan"] for network in answer["networks"]]
+    assert plans[0] == plans[2] != plans[1]
+    rates = [network["rate_hz"] for network in answer["admission"]["networks"]]
+    assert rates == [0.01, None, 0.02]
 
 
 def test_a_budget_that_is_given_wins_over_the_file(swapnet, write_scenario):
@@ -187,8 +204,18 @@ def test_the_scenarios_that_are_shipped_can_be_read():
         ({"swapnet": {"budget": "plenty"}}, "budget: not a size: 'plenty'"),
         ({"north": {"netwrk": "x"}}, "/**/north: no parameter 'netwrk'; did you mean 'network'"),
         ({"north": {"max_rate_hz": -1.0}}, "max_rate_hz lies within 0 to 1000"),
-        ({"north": {"network": "absent"}}, "there is no detection network 'absent'"),
+        (
+            {"north": {"network": "absent"}},
+            "north: network: there is no detection network",
+        ),
         ({"swapnet": {"nodes": [""]}}, "no task ''"),
+        (
+            {"nort": {"network": "x"}, "north": None},
+            "no such node; did you mean /**/north",
+        ),
+        ({"swapnt": {"budget": "1GiB"}, "swapnet": None}, "did you mean /**/swapnet?"),
+        ({"north": {"weights": "/none.weights"}}, "/**/north: weights: weights file /none.weights"),
+        ({"north": {"labels": "/none.names"}}, "/**/north: labels: labels file /none.names"),
     ],
 )
 def test_mistakes_in_a_scenario_name_file_and_key(swapnet, write_scenario, sections, reason):
@@ -197,8 +224,7 @@ def test_mistakes_in_a_scenario_name_file_and_key(swapnet, write_scenario, secti
     assert done.exit_code == 2, done.output
     words = " ".join(done.errors.split())
     assert reason in words
-    if "detection network" not in reason:
-        assert str(path) in words
+    assert f"{path}:" in words
 
 
 @pytest.mark.parametrize(
@@ -219,6 +245,18 @@ def test_bad_input_is_one_line_and_exit_code_2(swapnet, words, reason):
     assert done.exit_code == 2, done.errors
     assert "Traceback" not in done.errors
     assert reason in " ".join(done.errors.split())
+
+
+def test_a_section_for_another_process_is_told_and_the_plan_is_made(swapnet, write_scenario):
+    path = write_scenario(controller_server={"frequency": 20.0})
+    done = swapnet("plan", path)
+    assert done.exit_code == 0, done.errors
+    assert f"{path}:3: /**/controller_server: not used: no node of this process" in done.errors
+
+
+def test_a_list_in_an_error_is_no_markup(swapnet, write_scenario):
+    done = swapnet("plan", write_scenario(north={"cameras": "image"}))
+    assert "not 'image'; write [image]" in done.errors
 
 
 def test_a_file_that_is_no_scenario(swapnet, tmp_path):

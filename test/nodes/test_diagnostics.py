@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from swapnet_core import RuntimeReport
+from swapnet_core import ModelStats, RuntimeReport
 from swapnet_core.policy import Load, assess
 from swapnet_core.testing import SIMULATED_DEVICE
-from swapnet_ros.nodes.diagnostics import core_status
+from swapnet_ros.nodes.diagnostics import TaskHealth, core_status, task_status
+from swapnet_ros.nodes.frames import FrameCounts
 from swapnet_ros.nodes.swapnet_node import to_status
 
 _MIB = 2**20
@@ -67,3 +69,42 @@ def test_the_status_message_has_the_figures():
     assert message.busy_share == report.admission.busy_share == 2.0
     assert message.enough_budget_bytes == 0
     assert message.admission == report.admission.reason
+
+
+def _health(*, in_hand_s: float, predicted_latency_s: float) -> TaskHealth:
+    figures = {
+        name: 0 for name in ModelStats.__dataclass_fields__ if name not in ("name", "latency_s")
+    }
+    figures["predicted_latency_s"] = predicted_latency_s
+    return TaskHealth(
+        node="/lanes",
+        state="active",
+        network="ufld_resnet34",
+        is_random=True,
+        counts=FrameCounts(),
+        counts_before=FrameCounts(),
+        input_ages_s={"/image": 0.1},
+        in_hand_s=in_hand_s,
+        last_problem="",
+        failed_transition="",
+        model=ModelStats(name="/lanes", latency_s=None, **figures),
+    )
+
+
+@pytest.mark.parametrize(
+    ("in_hand_s", "predicted_latency_s", "level"),
+    [
+        (0.0, 0.1, DiagnosticStatus.OK),
+        (9.0, 0.1, DiagnosticStatus.OK),
+        (11.0, 0.1, DiagnosticStatus.WARN),
+        (19.0, 1.0, DiagnosticStatus.OK),
+        (21.0, 1.0, DiagnosticStatus.WARN),
+    ],
+)
+def test_an_image_that_never_gets_its_turn_is_a_warning(in_hand_s, predicted_latency_s, level):
+    health = _health(in_hand_s=in_hand_s, predicted_latency_s=predicted_latency_s)
+    status = task_status(health)
+    assert status.level == level
+    if level == DiagnosticStatus.WARN:
+        assert f"in work for {in_hand_s:.0f} s" in status.message
+        assert "give those a max_rate_hz" in status.message

@@ -74,6 +74,19 @@ def test_a_slow_worker_gets_the_newest_frame(bench: Bench) -> None:
     assert (counts.processed, counts.dropped) == (1, 2)
 
 
+def test_how_long_a_frame_is_in_hand(bench: Bench) -> None:
+    assert bench.worker.in_hand_s == 0.0
+    bench.worker.offer(image(1))
+    bench.started.get(timeout=5)
+    first_s = bench.worker.in_hand_s
+    time.sleep(0.01)
+    assert bench.worker.in_hand_s > first_s
+    bench.worker.offer(image(2))
+    bench.finish.put(RuntimeError("failed"))
+    bench.started.get(timeout=5)
+    assert bench.counts().failed == 1
+
+
 def test_a_fast_camera_gets_no_more_turns_than_a_slow_one(bench: Bench) -> None:
     bench.worker.offer(image(0))
     bench.started.get(timeout=5)

@@ -8,7 +8,7 @@ import pytest
 
 from swapnet_ros.nodes.errors import ParameterSourceError
 from swapnet_ros.nodes.parameter_sources import check_assignments, read_assignments
-from swapnet_ros.nodes.parameter_tables import OBJECT_DETECTION, SWAPNET
+from swapnet_ros.nodes.parameter_tables import OBJECT_DETECTION, SWAPNET, TASKS
 
 NODES = {"/swapnet": SWAPNET, "/object_detection": OBJECT_DETECTION}
 IN_NAMESPACE = {"/robot1/swapnet": SWAPNET, "/robot1/object_detection": OBJECT_DETECTION}
@@ -99,19 +99,98 @@ def test_arguments_are_checked_too(argument: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("key", "problem"),
     [
-        ("a: [", "is not YAML"),
-        ("- a\n- b", "holds no node's parameters"),
-        ("", "holds no node's parameters"),
-        ("score_threshold: 0.5", "`ros__parameters` must come before it"),
+        ("max_rate_hz: '5.0'", "max_rate_hz is a double, not '5.0'; write 5.0, without quotation"),
+        ("max_rate_hz: 5", "max_rate_hz is a double, not 5; write 5.0"),
+        ("max_rate_hz: .nan", "max_rate_hz lies within 0 to 1000, so it cannot be nan"),
+        ("max_rate_hz: .inf", "max_rate_hz lies within 0 to 1000, so it cannot be inf"),
+        ("max_rate_hz: -1.0", "max_rate_hz lies within 0 to 1000, so it cannot be -1.0"),
+        ("max_rate_hz: nan", "max_rate_hz is a double, not 'nan'"),
+        ("priority: 1.0", "priority is an integer, not 1.0; write 1"),
+        ("autostart: 'true'", "autostart is a bool, not 'true'; write true or false"),
+        ("network: 152", "network is a string, not 152; write '152', with quotation marks"),
+        ("network: {}", "network is a string, not {}"),
+        ("weights:", 'weights is a string, not nothing; write `weights: ""`, or leave it out'),
+        ("cameras: image", "cameras is a string array, not 'image'; write [image]"),
+        ("cameras: {front: image}", "no parameter 'cameras.front'; did you mean 'cameras'?"),
+        ("cameras: []", "cameras: a task needs at least one camera"),
+        ("input_size: 416", "input_size is an integer array, not 416; write [416]"),
+        ("input_size: [416.0]", "holds other things; write whole numbers without a point"),
+        ("image_transport: theora", "image_transport is one of raw, compressed, not 'theora'"),
     ],
 )
-def test_a_file_of_another_shape_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_value_that_cannot_be_is_told_with_its_place_and_what_to_write(
+    tmp_path: Path, key: str, problem: str
+) -> None:
+    (found,) = file_problems(tmp_path, f"/**/object_detection:\n  ros__parameters:\n    {key}\n")
+    assert found.startswith(f"{tmp_path / 'parameters.yaml'}:3: /**/object_detection: ")
+    assert problem in found
+
+
+def test_a_wildcard_value_must_do_for_every_node_that_has_the_parameter(tmp_path: Path) -> None:
+    text = "/**:\n  ros__parameters: {max_regions: 65}\n"
+    nodes = {**NODES, "/traffic_sign_classification": TASKS["traffic_sign_classification"]}
+    (found,) = file_problems(tmp_path, text, nodes)
+    assert "max_regions lies within 1 to 64" in found
+
+
+def sections(folder: Path, text: str, nodes: dict = NODES) -> tuple[str, ...]:
+    """What is told of sections that no node takes."""
+    path = folder / "parameters.yaml"
+    path.write_text(text)
+    assignments = read_assignments(["--ros-args", "--params-file", str(path)])
+    return check_assignments(assignments, nodes)
+
+
+@pytest.mark.parametrize(
+    ("section", "meant"),
+    [
+        ("/objekt_detection", "/object_detection"),
+        ("object_detector", "/object_detection"),
+        ("/**/object_detektion", "/**/object_detection"),
+        ("/**/swapnett", "/**/swapnet"),
+    ],
+)
+def test_a_misspelled_section_is_refused_with_the_right_name(
+    tmp_path: Path, section: str, meant: str
+) -> None:
+    # what a launch file's arguments become is for all nodes, and makes nothing right
+    text = f"{section}:\n  ros__parameters: {{x: 1}}\n/**/*:\n  ros__parameters: {{budget: 1GiB}}\n"
     (problem,) = file_problems(tmp_path, text)
-    assert reason in problem
+    assert problem.startswith(f"{tmp_path / 'parameters.yaml'}:2: ")
+    assert problem.endswith(f": there is no such node; did you mean {meant}?")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    (problem,) = problems(["--ros-args", "--params-file", str(tmp_path / "none.yaml")])
-    assert "none.yaml: cannot be read" in problem
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ("/controller_server", "no node of this process is called so. They are /object_detection"),
+        ("/**/fire_detection", "the parameter `nodes` of swapnet lists them"),
+        ("/robot2/object_detection", "here that node is /object_detection; /**/object_detection"),
+        ("/a(b", "no node of this process is called so"),
+    ],
+)
+def test_a_section_for_another_process_is_told_and_no_mistake(
+    tmp_path: Path, section: str, reason: str
+) -> None:
+    (remark,) = sections(tmp_path, f"{section}:\n  ros__parameters: {{x: 1}}\n")
+    assert remark.startswith(f"{tmp_path / 'parameters.yaml'}:2: ")
+    assert reason in remark
+
+
+def test_a_name_that_is_almost_another_nodes_may_be_one_of_its_own(tmp_path: Path) -> None:
+    text = GOOD + "/**/object_detection2:\n  ros__parameters: {x: 1}\n"
+    assert len(sections(tmp_path, text)) == 2
+
+
+def test_a_node_that_a_later_list_leaves_out_is_known(tmp_path: Path) -> None:
+    text = "/**/swapnet:\n  ros__parameters: {nodes: [object_detection, rear=lane_detection]}\n"
+    text += "/**/rear:\n  ros__parameters: {network: ufld_resnet18}\n"
+    assert sections(tmp_path, text, NODES) == ()
+    assert sections(tmp_path, text, IN_NAMESPACE) == ()
+
+
+def test_an_argument_that_is_not_yaml_is_named() -> None:
+    (problem,) = problems(["--ros-args", "-p", "budget:=["])
+    assert problem.startswith("-p budget:=[: the value is not YAML: ")
