@@ -8,7 +8,8 @@ PYTHON ?= python3
 IN_WORKSPACE := $(PYTHON) scripts/workspace run --
 # no plugins but our own: a ROS install brings some that are made for older versions of pytest
 PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(IN_WORKSPACE) pytest
-RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(NETWORK),--network "$(NETWORK)") \
+RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(CONFIG),--config "$(CONFIG)") \
+	$(if $(NETWORK),--network "$(NETWORK)") \
 	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LABELS),--labels "$(LABELS)") \
 	$(if $(BUDGET),--budget "$(BUDGET)") $(if $(DURATION),--duration "$(DURATION)")
 
