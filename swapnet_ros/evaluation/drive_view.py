@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -90,45 +91,54 @@ class LineView(AbstractContextManager["LineView"]):
 
 
 def figures_tables(title: str, figures: DriveFigures) -> RenderableType:
-    """Lay the figures out: a table with a row for each task, and the memory below it."""
+    """Lay the figures out: a row for each task, and the memory below them; 80 columns will do."""
     table = Table(
-        title=f"{title}: {figures.frames_played} frames in", title_justify="left", expand=False
+        title=f"{title}: {figures.frames_played} frames in",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
     )
     table.add_column("task")
-    table.add_column("network")
-    for name in ("done", "rate", "dropped", "latency p50/p99", "runs p50", "stall", "read/frame"):
+    for name in ("done", "drop", "Hz", "latency ms", "run ms", "stall", "read/frame"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, task in figures.tasks.items():
         table.add_row(name, *_cells(task))
+        table.add_row(_network(task))
     if figures.core is None:
         return table
-    core = figures.core
     bar = ProgressBar(
-        total=max(figures.demand_bytes, 1), completed=core.leased_bytes, width=_BAR_WIDTH
+        total=max(figures.demand_bytes, 1), completed=figures.core.leased_bytes, width=_BAR_WIDTH
     )
-    return Group(table, bar, Text("  ".join(_memory(figures))))
+    memory = Table.grid()
+    for line in (bar, *(Text(words) for words in _memory(figures))):
+        memory.add_row(line)
+    return Group(table, memory)
 
 
-def _cells(task: TaskFigures) -> tuple[RenderableType, ...]:
-    network = Text(task.network or "-")
-    if task.is_random:
-        network.append(" (random)", style="yellow")
+def _cells(task: TaskFigures) -> tuple[str, ...]:
     return (
-        network,
         str(task.frames_processed),
-        f"{task.processed_hz:.2f} Hz",
         str(task.frames_dropped),
+        f"{task.processed_hz:.2f}",
         _milliseconds(task.latency),
-        "-" if task.running is None else f"{1e3 * task.running.p50_s:.0f} ms",
+        "-" if task.running is None else f"{1e3 * task.running.p50_s:.0f}",
         f"{task.stall_share:.1%}" if task.running else "-",
         "-" if task.bytes_read_per_frame is None else format_size(task.bytes_read_per_frame),
     )
 
 
+def _network(task: TaskFigures) -> Text:
+    words = Text(f"  {task.network or 'loading'}", style="dim")
+    if task.is_random:
+        words.append(", random weights", style="yellow")
+    return words
+
+
 def _brief(task: TaskFigures) -> str:
     if task.latency is None:
         return "no result yet" if task.model else "loading"
-    return f"{task.frames_processed} ({task.processed_hz:.2f} Hz, {_milliseconds(task.latency)})"
+    return f"{task.frames_processed} ({task.processed_hz:.2f} Hz, {_milliseconds(task.latency)} ms)"
 
 
 def _memory(figures: DriveFigures) -> list[str]:
@@ -150,4 +160,4 @@ def _memory(figures: DriveFigures) -> list[str]:
 def _milliseconds(percentiles: Percentiles | None) -> str:
     if percentiles is None:
         return "-"
-    return f"{1e3 * percentiles.p50_s:.0f}/{1e3 * percentiles.p99_s:.0f} ms"
+    return f"{1e3 * percentiles.p50_s:.0f}/{1e3 * percentiles.p99_s:.0f}"

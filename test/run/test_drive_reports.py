@@ -142,7 +142,7 @@ def test_lines_are_printed_for_new_phases_and_then_now_and_then():
     lines = output.getvalue().splitlines()
     assert [line.partition(":")[0] for line in lines] == ["loading", "playing"]
     assert "frames in 6, memory 90.0 MiB of 100.0 MiB" in lines[1]
-    assert "80/80 ms" in lines[1]
+    assert "(0.00 Hz, 80/80 ms)" in lines[1]
     assert "lane_detection loading" in lines[1]
 
 
