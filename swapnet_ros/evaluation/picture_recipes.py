@@ -54,17 +54,7 @@ class PictureRecipe:
         )
 
 
-_SIGNS = (
-    "01_00076",
-    "11_00029",
-    "12_00037",
-    "13_00054",
-    "14_00093",
-    "17_00288",
-    "25_00071",
-    "38_00005",
-    "33_00021",
-)
+_SIGNS = ("01_00076", "11_00029", "12_00037", "14_00093", "25_00071", "38_00005")
 _SCENES = ("276", "384", "3029", "3975", "708", "5865")
 
 RECIPES = MappingProxyType(
@@ -79,6 +69,7 @@ RECIPES = MappingProxyType(
             network="yolo-fastest-1.1-xl",
             weights="weights/yolo-fastest-1.1-xl.weights",
             labels="weights/coco.names",
+            score_threshold=0.4,
         ),
         "semantic_segmentation": PictureRecipe(
             images=("road_lane/tusimple_0003.png",),

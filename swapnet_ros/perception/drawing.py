@@ -164,7 +164,7 @@ def _draw_line(canvas: NDArray[np.uint8], text: str, top: int, colour: tuple[int
 
 def _text_scale(canvas: NDArray[np.uint8]) -> float:
     height: int = canvas.shape[0]
-    return max(0.4, height / 1080)
+    return max(0.5, height / 1080)
 
 
 def _draw_caption(canvas: NDArray[np.uint8], detection: Detection) -> None:
