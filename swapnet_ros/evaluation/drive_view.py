@@ -1,4 +1,4 @@
-"""A drive while it happens: a live table in a terminal, plain lines elsewhere."""
+"""A drive while it happens: live tables in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from swapnet_core.sizes import format_size
-from swapnet_ros.evaluation.drive_record import DriveFigures, Percentiles
+from swapnet_ros.evaluation.drive_figures import DriveFigures, Percentiles, TaskFigures
 
 _LINE_EVERY_S = 2.0
+_BAR_WIDTH = 40
 
 
 class DriveView(Protocol):
@@ -40,15 +44,15 @@ def drive_view(console: Console) -> DriveView:
 
 
 class LiveView(AbstractContextManager["LiveView"]):
-    """One table that is drawn over itself. Use from one thread."""
+    """Tables that are drawn over themselves. Use from one thread."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=5, auto_refresh=False)
         self._live.start()
 
     def show(self, phase: str, figures: DriveFigures) -> None:
-        """Redraw the table."""
-        self._live.update(figures_table(phase, figures), refresh=True)
+        """Redraw the tables."""
+        self._live.update(figures_tables(phase, figures), refresh=True)
 
     def __exit__(
         self,
@@ -73,8 +77,9 @@ class LineView(AbstractContextManager["LineView"]):
         if phase == self._phase and now_s - self._last_s < _LINE_EVERY_S:
             return
         self._phase, self._last_s = phase, now_s
-        shown = ", ".join(f"{name} {value}" for name, value in figure_rows(figures))
-        self._console.print(f"{phase}: {shown}", highlight=False, soft_wrap=True)
+        tasks = (f"{name} {_brief(task)}" for name, task in figures.tasks.items())
+        parts = [f"frames in {figures.frames_played}", *_memory(figures)[:1], *tasks]
+        self._console.print(f"{phase}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
     def __exit__(
         self,
@@ -85,50 +90,74 @@ class LineView(AbstractContextManager["LineView"]):
         """Nothing is held."""
 
 
-def figures_table(title: str, figures: DriveFigures) -> Table:
-    """Lay the figures out as a table with two columns."""
-    table = Table(title=title, title_justify="left", show_header=False, min_width=64)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, value in figure_rows(figures):
-        table.add_row(name, value)
-    return table
+def figures_tables(title: str, figures: DriveFigures) -> RenderableType:
+    """Lay the figures out: a row for each task, and the memory below them; 80 columns will do."""
+    table = Table(
+        title=f"{title}: {figures.frames_played} frames in",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    table.add_column("task")
+    for name in ("done", "drop", "Hz", "latency ms", "run ms", "stall", "read/frame"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, task in figures.tasks.items():
+        table.add_row(name, *_cells(task))
+        table.add_row(_network(task))
+    if figures.core is None:
+        return table
+    bar = ProgressBar(
+        total=max(figures.demand_bytes, 1), completed=figures.core.leased_bytes, width=_BAR_WIDTH
+    )
+    memory = Table.grid()
+    for line in (bar, *(Text(words) for words in _memory(figures))):
+        memory.add_row(line)
+    return Group(table, memory)
 
 
-def figure_rows(figures: DriveFigures) -> list[tuple[str, str]]:
-    """Put the figures into words, most wanted first."""
-    rows = [
-        ("frames in", str(figures.frames_played)),
-        ("processed", f"{figures.frames_processed} ({figures.processed_hz:.2f} Hz)"),
-        ("dropped", str(figures.frames_dropped)),
-        ("latency p50/p99", _milliseconds(figures.latency)),
-        ("network p50/p99", _milliseconds(figures.inference)),
-    ]
-    if figures.swap is None:
-        return rows
-    swap = figures.swap
+def _cells(task: TaskFigures) -> tuple[str, ...]:
+    return (
+        str(task.frames_processed),
+        str(task.frames_dropped),
+        f"{task.processed_hz:.2f}",
+        _milliseconds(task.latency),
+        "-" if task.running is None else f"{1e3 * task.running.p50_s:.0f}",
+        f"{task.stall_share:.1%}" if task.running else "-",
+        "-" if task.bytes_read_per_frame is None else format_size(task.bytes_read_per_frame),
+    )
+
+
+def _network(task: TaskFigures) -> Text:
+    words = Text(f"  {task.network or 'loading'}", style="dim")
+    if task.is_random:
+        words.append(", random weights", style="yellow")
+    return words
+
+
+def _brief(task: TaskFigures) -> str:
+    if task.latency is None:
+        return "no result yet" if task.model else "loading"
+    return f"{task.frames_processed} ({task.processed_hz:.2f} Hz, {_milliseconds(task.latency)} ms)"
+
+
+def _memory(figures: DriveFigures) -> list[str]:
+    """The core's memory in words; empty while it is not known."""
+    core = figures.core
+    if core is None:
+        return []
+    demand = f"demand {format_size(figures.demand_bytes)}"
+    if core.budget_bytes:
+        demand += f" ({figures.demand_bytes / core.budget_bytes:.2f} x the budget)"
     return [
-        *rows,
-        ("memory held", f"{format_size(swap.leased_bytes)} of {format_size(swap.budget_bytes)}"),
-        ("memory peak", format_size(swap.peak_bytes)),
-        (
-            "demand",
-            f"{format_size(swap.demand_bytes)}{_times(swap.demand_bytes, swap.budget_bytes)}",
-        ),
-        ("read per frame", _size(figures.bytes_read_per_frame)),
-        ("stall", f"{100 * figures.stall_share:.1f} % of the network's time"),
+        f"memory {format_size(core.leased_bytes)} of {format_size(core.budget_bytes)}",
+        f"peak {format_size(core.peak_bytes)}",
+        demand,
+        f"storage {format_size(core.read_bandwidth_bytes_per_s)}/s",
     ]
-
-
-def _times(demand_bytes: int, budget_bytes: int) -> str:
-    return f" ({demand_bytes / budget_bytes:.2f} x the budget)" if budget_bytes else ""
-
-
-def _size(size_bytes: float | None) -> str:
-    return "-" if size_bytes is None else format_size(size_bytes)
 
 
 def _milliseconds(percentiles: Percentiles | None) -> str:
     if percentiles is None:
         return "-"
-    return f"{1e3 * percentiles.p50_s:.0f}/{1e3 * percentiles.p99_s:.0f} ms"
+    return f"{1e3 * percentiles.p50_s:.0f}/{1e3 * percentiles.p99_s:.0f}"

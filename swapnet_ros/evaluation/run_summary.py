@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from swapnet_ros.evaluation.drive_record import DriveFigures
+from swapnet_ros.evaluation.drive_figures import DriveFigures
 
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "rclpy", "swapnet_core")
 _CPU_INFO = Path("/proc/cpuinfo")

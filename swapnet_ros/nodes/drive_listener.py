@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from rclpy.executors import SingleThreadedExecutor
 
+from swapnet_ros.evaluation.drive_figures import TaskFigures
 from swapnet_ros.evaluation.drive_view import DriveView
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.drive_monitor import DriveMonitor
@@ -44,17 +46,20 @@ class DriveListener:
         self.process_peak_bytes = 0
 
     def until_loaded(self, perception: ChildProcess) -> None:
-        """Wait for the detector's network."""
-        deadline_s = time.monotonic() + _LOADING_LIMIT_S
+        """Wait for all networks; the time allowed begins anew with each one."""
+        missing, deadline_s = self._monitor.waiting_for, time.monotonic() + _LOADING_LIMIT_S
         while not self._monitor.is_ready:
             self._spin("loading", perception)
-            if self._monitor.problem:
+            for name, problem in self._monitor.problems.items():
                 # network, weights, labels or budget do not fit each other
-                raise DriveError(f"object_detection: {self._monitor.problem}", exit_code=EXIT_USAGE)
+                raise DriveError(f"{name}: {problem}", exit_code=EXIT_USAGE)
+            if len(self._monitor.waiting_for) < len(missing):
+                missing = self._monitor.waiting_for
+                deadline_s = time.monotonic() + _LOADING_LIMIT_S
             if time.monotonic() > deadline_s:
                 raise DriveError(
-                    f"no network was loaded within {_LOADING_LIMIT_S:.0f} s\n"
-                    + perception.last_lines()
+                    f"{', '.join(missing)}: no network was loaded within "
+                    f"{_LOADING_LIMIT_S:.0f} s\n{perception.last_lines()}"
                 )
 
     def until_played(self, perception: ChildProcess, player: ChildProcess) -> None:
@@ -68,11 +73,11 @@ class DriveListener:
         """Wait for the last results, and for the state after them."""
         count, changed_s = -1, time.monotonic()
         while True:
-            figures = self._monitor.record.figures()
-            quiet_s = _QUIET_S + (2 * figures.latency.p99_s if figures.latency else 0.0)
-            if figures.frames_processed != count:
-                count, changed_s = figures.frames_processed, time.monotonic()
-            elif time.monotonic() - changed_s > quiet_s:
+            tasks = self._monitor.record.figures().tasks.values()
+            processed = sum(task.frames_processed for task in tasks)
+            if processed != count:
+                count, changed_s = processed, time.monotonic()
+            elif time.monotonic() - changed_s > _QUIET_S + _round_s(tasks):
                 return
             self._spin("finishing", perception)
 
@@ -85,6 +90,13 @@ class DriveListener:
             raise _crash(perception)
         self.process_peak_bytes = max(self.process_peak_bytes, perception.rss_bytes())
         self._view.show(phase, self._monitor.record.figures())
+
+
+def _round_s(tasks: Iterable[TaskFigures]) -> float:
+    """How long a result may take at most: all others' turns, and what was seen so far."""
+    seen_s = [task.latency.p99_s for task in tasks if task.latency]
+    predicted_s = [task.model.predicted_latency_s for task in tasks if task.model]
+    return max(sum(predicted_s), *seen_s, 0.0)
 
 
 def _crash(child: ChildProcess) -> DriveError:

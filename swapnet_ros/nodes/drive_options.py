@@ -20,16 +20,20 @@ class DriveOptions:
 
     Attributes:
         video: video file to play; None for the road scene that the project draws.
-        network: name of a detection network or path of a `.cfg` file.
-        weights: weights file; None for random weights.
+        config: parameter file of a scenario; None for self-driving.
+        network: name of a detection network or path of a `.cfg` file, to run it alone; None for the
+            scenario.
+        weights: weights file of that network; None for random weights.
         labels: file of class names; None for the network's own.
-        budget_bytes: memory budget; None for the demand divided by 2.32.
+        budget_bytes: memory budget; None for the scenario's own, and for a network alone its demand
+            divided by 2.32.
         duration_s: how long to play; None for the video once.
         out: folder for what the drive leaves.
     """
 
     video: Path | None
-    network: str
+    config: Path | None
+    network: str | None
     weights: Path | None
     labels: Path | None
     budget_bytes: int | None
@@ -43,22 +47,18 @@ def parse_options(arguments: Sequence[str] | None = None) -> DriveOptions:
     Args:
         arguments: without the program's name; None for the process's own.
     """
-    parser = argparse.ArgumentParser(prog="drive", description=_DESCRIPTION)
-    parser.add_argument("--video", type=_file, help="video file; default: a drawn road scene")
-    parser.add_argument("--network", type=_network, default=DEFAULT_NETWORK, help="name or .cfg")
-    parser.add_argument("--weights", type=_file, help="weights file; default: random weights")
-    parser.add_argument("--labels", type=_file, help="file with one class name per line")
-    parser.add_argument(
-        "--budget",
-        type=_size,
-        help=f"such as 96MiB; default: demand / {DEFAULT_DEMAND_OVER_BUDGET}",
-    )
-    parser.add_argument("--duration", type=_seconds, help="seconds to play; default: once through")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
+    parser = _parser()
     found = parser.parse_args(arguments)
+    is_single = any((found.network, found.weights, found.labels))
+    if is_single and found.config:
+        parser.error(
+            "--network, --weights and --labels run one detection network alone, --config runs a "
+            "scenario: leave one of them out, or name the network in the scenario's file"
+        )
     return DriveOptions(
         video=found.video,
-        network=found.network,
+        config=found.config,
+        network=(found.network or DEFAULT_NETWORK) if is_single else None,
         weights=found.weights,
         labels=found.labels,
         budget_bytes=found.budget,
@@ -67,9 +67,28 @@ def parse_options(arguments: Sequence[str] | None = None) -> DriveOptions:
     )
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="drive", description=_DESCRIPTION)
+    add = parser.add_argument
+    add("--video", type=_file, help="video file; default: a drawn road scene")
+    add("--config", type=_file, help="a scenario's parameter file; default: self-driving")
+    add("--network", type=_network, help="one detection network alone: its name or .cfg")
+    add("--weights", type=_file, help="its weights file; default: random weights")
+    add("--labels", type=_file, help="its class names, one per line")
+    add(
+        "--budget",
+        type=_size,
+        help="such as 96MiB; default: the scenario's; for a network alone its demand / "
+        f"{DEFAULT_DEMAND_OVER_BUDGET}",
+    )
+    add("--duration", type=_seconds, help="seconds to play; default: once through")
+    add("--out", type=Path, default=Path("out"), help="folder for the results")
+    return parser
+
+
 _DESCRIPTION = (
-    "Plays a video into an image topic, detects objects in it within a memory budget, and shows "
-    "what happens. Leaves drive.mp4 and summary.json."
+    "Plays a video into an image topic, runs the self-driving tasks on it within a memory budget, "
+    "and shows what happens. Leaves drive.mp4 and summary.json."
 )
 
 

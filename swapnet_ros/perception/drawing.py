@@ -16,7 +16,7 @@ from swapnet_ros.perception.tasks.preprocessing import check_rgb_image
 from swapnet_ros.perception.tasks.semantic_segmentation import SegmentationResult
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_GOLDEN_RATIO = 0.618034
+_HUES, _HUE_STEP = 20, 7  # 20 hues in an order that has neighbours far apart
 _TINT = (0, 200, 80)
 _TINT_SHARE = 0.35
 _NAMED_SHARE = 0.01
@@ -127,8 +127,9 @@ def draw_lanes(image: NDArray[np.uint8], result: LaneResult) -> NDArray[np.uint8
 
 def class_colour(class_id: int) -> tuple[int, int, int]:
     """A class's colour as red, green, blue in 0..255: the same everywhere, neighbours far apart."""
-    hue = (class_id * _GOLDEN_RATIO) % 1.0
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
+    turn, number = divmod(class_id, _HUES)
+    hue = (number * _HUE_STEP % _HUES) / _HUES
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0 - 0.06 * (turn % 10))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
@@ -163,7 +164,7 @@ def _draw_line(canvas: NDArray[np.uint8], text: str, top: int, colour: tuple[int
 
 def _text_scale(canvas: NDArray[np.uint8]) -> float:
     height: int = canvas.shape[0]
-    return max(0.4, height / 1440)
+    return max(0.5, height / 1080)
 
 
 def _draw_caption(canvas: NDArray[np.uint8], detection: Detection) -> None:

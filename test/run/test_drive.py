@@ -1,4 +1,4 @@
-"""The whole main job over real DDS, with a small network on random weights."""
+"""The whole main job over real DDS, with small networks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ pytestmark = pytest.mark.ros
 
 _FRAMES, _RATE_HZ = 24, 8.0
 _LIMIT_S = 120.0
+_NETWORKS = Path(__file__).parents[1] / "nodes"  # has small_networks.py
+_ALONE = ("--network", "yolov3-tiny")
+_SCENARIO = """
+/**/swapnet:
+  ros__parameters:
+    budget: 32MiB
+    nodes:
+      - lane_detection
+      - object_detection
+      - semantic_segmentation
+      - signs=traffic_sign_classification
+/**/lane_detection: {ros__parameters: {network: "small_networks:BrightLines"}}
+/**/object_detection: {ros__parameters: {network: yolov3-tiny, input_size: [96]}}
+/**/semantic_segmentation: {ros__parameters: {network: "small_networks:Thresholds"}}
+/**/signs:
+  ros__parameters: {network: "small_networks:Brightness", regions: image, cameras: [front]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +63,12 @@ def start(tmp_path, cache, video, domain_id):
 
     def start(*options):
         drive = subprocess.Popen(
-            [program, "--network", "yolov3-tiny", "--out", tmp_path / "out", *options],
-            env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+            [program, "--out", tmp_path / "out", *options],
+            env={
+                **os.environ,
+                "XDG_CACHE_HOME": str(cache),
+                "PYTHONPATH": os.pathsep.join([str(_NETWORKS), os.environ.get("PYTHONPATH", "")]),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -89,27 +110,48 @@ def _wait_for_frames(drive):
     raise AssertionError(output)
 
 
-def test_a_drive_shows_figures_and_leaves_a_video_and_a_summary(start, video, tmp_path):
-    exit_code, output = _finish(start("--video", video))
+def test_a_scenario_shows_figures_and_leaves_a_video_and_a_summary(start, video, tmp_path):
+    config = tmp_path / "four.yaml"
+    config.write_text(_SCENARIO)
+    exit_code, output = _finish(start("--video", video, "--config", config))
     assert exit_code == 0, output
-    assert "detections are meaningless" in output
-    assert "playing: frames in" in output
+    assert "scenario four: lane_detection, object_detection" in output
+    assert "weights  object_detection: seeded random numbers" in output
 
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    figures, swap = summary["figures"], summary["figures"]["swap"]
+    figures = summary["figures"]
     assert summary["complete"] is True
-    assert summary["configuration"]["is_random"] is True
     assert figures["frames_played"] <= _FRAMES
-    assert 0 < figures["frames_processed"] <= figures["frames_played"]
-    assert figures["latency"]["p50_s"] > 0
-    assert swap["peak_bytes"] <= swap["budget_bytes"] < swap["demand_bytes"]
-    assert figures["bytes_read_per_frame"] > 0
+    assert (
+        figures["core"]["peak_bytes"] <= figures["core"]["budget_bytes"] < figures["demand_bytes"]
+    )
+    assert set(figures["tasks"]) == set(summary["observed"]["diagnostics"])
+    for task in figures["tasks"].values():
+        assert 0 < task["frames_processed"] <= figures["frames_played"]
+        assert task["latency"]["p50_s"] > 0
+    assert [name for name, task in figures["tasks"].items() if task["is_random"]] == [
+        "object_detection"
+    ]
     with VideoReader(tmp_path / "out" / "drive.mp4") as reader:
         assert reader.facts.frame_count == figures["frames_played"]
 
 
+def test_a_network_alone_gets_a_budget_below_its_demand(start, video, tmp_path):
+    exit_code, output = _finish(start("--video", video, *_ALONE))
+    assert exit_code == 0, output
+    assert "demand / budget =" in output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    figures = summary["figures"]
+    assert summary["configuration"]["is_random"] is True
+    assert list(figures["tasks"]) == ["object_detection"]
+    assert figures["tasks"]["object_detection"]["bytes_read_per_frame"] > 0
+    assert (
+        figures["core"]["peak_bytes"] <= figures["core"]["budget_bytes"] < figures["demand_bytes"]
+    )
+
+
 def test_an_interrupt_ends_the_drive_and_its_children(start, video, tmp_path):
-    drive = start("--video", video, "--duration", "60")
+    drive = start("--video", video, *_ALONE, "--duration", "60")
     children = _wait_for_frames(drive)
     drive.send_signal(signal.SIGINT)
     exit_code, output = _finish(drive)
@@ -119,7 +161,7 @@ def test_an_interrupt_ends_the_drive_and_its_children(start, video, tmp_path):
 
 
 def test_a_crash_of_perception_is_reported(start, video):
-    drive = start("--video", video, "--duration", "60")
+    drive = start("--video", video, *_ALONE, "--duration", "60")
     children = _wait_for_frames(drive)
     os.kill(children["perception"], signal.SIGKILL)
     exit_code, output = _finish(drive)
@@ -131,7 +173,7 @@ def test_a_crash_of_perception_is_reported(start, video):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--budget", "1MiB"), "budget"),
+        ((*_ALONE, "--budget", "1MiB"), "budget"),
         (("--network", "yolov9000"), "there is no detection network 'yolov9000'"),
     ],
 )
