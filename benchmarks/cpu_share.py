@@ -93,10 +93,14 @@ class CpuShares:
 def measure(host: PerceptionHost, seconds: float) -> CpuShares:
     """Measure a process whose nodes are at work."""
     frames_before = _frames(host)
-    before, begin_cpu_s, begin_s = read_thread_times(os.getpid()), time.process_time(), time.time()
+    before, begin_cpu_s, begin_s = (
+        read_thread_times(os.getpid()),
+        time.process_time(),
+        time.monotonic(),
+    )
     time.sleep(seconds)
     after, cpu_s = read_thread_times(os.getpid()), time.process_time() - begin_cpu_s
-    wall_s = time.time() - begin_s
+    wall_s = time.monotonic() - begin_s
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     threads = []
     for number, thread in after.items():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from drill.shared_memory import remove_abandoned, segments_of
 from drill.troubles import Act, CameraSpec, Order
 from swapnet_ros.nodes.child_process import ChildProcess
 
@@ -21,7 +23,8 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
 
     Attributes:
         kills: processes ended by SIGKILL.
-        restarts: processes started in place of earlier ones.
+        abandoned_bytes: what killed processes left in shared memory; `stop` removes it.
+        returns_ns: when each camera got a new process in place of an earlier one, by camera.
     """
 
     def __init__(self, cameras: Sequence[CameraSpec], *, images: str, out: Path) -> None:
@@ -32,10 +35,12 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
             images: pattern of the image files; empty for a drawn road.
             out: folder for the logs, of which older ones are removed.
         """
-        self.kills = self.restarts = 0
+        self.kills = self.abandoned_bytes = 0
+        self.returns_ns: dict[str, list[int]] = {}
         self._cameras = {camera.name: camera for camera in cameras}
         self._images, self._out = images, out
         self._running: dict[str, ChildProcess] = {}
+        self._abandoned: set[Path] = set()
         for camera in cameras:
             self.sent_log(camera.name).unlink(missing_ok=True)
 
@@ -55,13 +60,14 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         """Do to a camera's process what an order says."""
         child = self._running.get(order.camera)
         if order.act is Act.KILL and child is not None:
+            self._abandoned |= segments_of(child.pid)
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
             self.kills += 1
         elif child is not None:
             child.stop()
             self._start(order.camera)
-            self.restarts += 1
+            self.returns_ns.setdefault(order.camera, []).append(time.time_ns())
 
     def ended(self) -> list[str]:
         """Names of the cameras whose process ended on its own account."""
@@ -72,6 +78,8 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         """End all cameras. Idempotent."""
         while self._running:
             self._running.popitem()[1].stop()
+        self.abandoned_bytes += remove_abandoned(self._abandoned)
+        self._abandoned.clear()
 
     def __exit__(
         self,

@@ -108,9 +108,8 @@ class Drill:
         core: one per second.
         holdings: of the process, one per second.
         kills: of camera processes.
-        restarts: of camera processes.
-        returns_ns: when the last process of each killed or restarted camera was started; only of
-            those that had time to be used again.
+        abandoned_bytes: what those left in shared memory.
+        returns_ns: when each killed or restarted camera got a new process, by camera.
         problems: errors that were reported or seen meanwhile.
     """
 
@@ -126,6 +125,6 @@ class Drill:
     core: Sequence[CoreFigures]
     holdings: Sequence[Holdings]
     kills: int
-    restarts: int
-    returns_ns: Mapping[str, int]
+    abandoned_bytes: int
+    returns_ns: Mapping[str, Sequence[int]]
     problems: Sequence[str]

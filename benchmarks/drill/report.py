@@ -29,6 +29,8 @@ def write_json(path: Path, drill: Drill, findings: Sequence[Finding]) -> None:
         "scenario": drill.scenario,
         "duration_s": drill.duration_s,
         "demand_bytes": drill.demand_bytes,
+        "kills": drill.kills,
+        "abandoned_bytes": drill.abandoned_bytes,
         "findings": [asdict(each) for each in findings],
         "sent": {name: _sent(drill, name) for name in drill.sent},
         "nodes": {
@@ -64,7 +66,11 @@ def _cameras(drill: Drill) -> str:
         ]
         for camera in CAMERAS
     ]
-    return table(["camera", "every 30 s", "sent", "repeated", "broken"], rows)
+    left = (
+        f"The {drill.kills} killed processes left {drill.abandoned_bytes / _MIB:.0f} MiB in "
+        "/dev/shm, which were removed."
+    )
+    return table(["camera", "every 30 s", "sent", "repeated", "broken"], rows) + f"\n\n{left}"
 
 
 def _sent(drill: Drill, camera: str) -> dict[str, int]:
