@@ -4,6 +4,8 @@
 #   make run [VIDEO=file] [CONFIG=scenario.yaml] [BUDGET=400MiB] [DURATION=seconds]
 #   make run NETWORK=name|file.cfg [WEIGHTS=file] [LABELS=file] [VIDEO=file] [BUDGET=96MiB] [DURATION=seconds]
 #   make test | check | exact | bench | clean
+#   make endurance [SCENARIO=self_driving] [MINUTES=10] [IMAGES='folder/*.jpg']
+#   make cpu-share [SCENARIO=self_driving] [IMAGES='folder/*.jpg']
 
 PYTHON ?= python3
 IN_WORKSPACE := $(PYTHON) scripts/workspace run --
@@ -14,7 +16,10 @@ RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(CONFIG),--config "$(CONFI
 	$(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") \
 	$(if $(DURATION),--duration "$(DURATION)")
 
-.PHONY: run test check exact slow bench setup clean
+SCENARIO ?= self_driving
+MINUTES ?= 10
+
+.PHONY: run test check exact slow bench endurance cpu-share setup clean
 
 run:
 	@$(IN_WORKSPACE) install/lib/swapnet_ros/drive $(RUN_OPTIONS)
@@ -38,6 +43,15 @@ slow:
 
 bench:
 	@$(IN_WORKSPACE) swapnet bench resnet101 --input 1x3x224x224 --budget-ratio 2.32
+
+# a scenario's nodes for minutes, with cameras that are killed, get stuck, race and lie
+endurance:
+	@$(IN_WORKSPACE) python benchmarks/endurance.py $(SCENARIO) --minutes $(MINUTES) \
+		$(if $(IMAGES),--images "$(IMAGES)")
+
+# what of a scenario's processor time is not the networks' compute
+cpu-share:
+	@$(IN_WORKSPACE) python benchmarks/cpu_share.py $(SCENARIO) $(if $(IMAGES),--images "$(IMAGES)")
 
 setup:
 	@$(PYTHON) scripts/workspace prepare

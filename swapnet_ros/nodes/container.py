@@ -146,6 +146,11 @@ class PerceptionHost:
         names = ", ".join(task.get_name() for task in self._tasks)
         return f"<PerceptionHost of {names or 'no tasks'}>"
 
+    @property
+    def tasks(self) -> tuple[TaskNode, ...]:
+        """The task nodes, in the order of the parameter `nodes`; none after `close`."""
+        return self._tasks
+
     def __enter__(self) -> PerceptionHost:
         return self
 
