@@ -288,8 +288,8 @@ def _classification(network: str, *, regions: str) -> tuple[ParameterSpec, ...]:
 OBJECT_DETECTION = (
     _network(
         "yolov3",
-        "Name of a Darknet network, path of a Darknet `.cfg` file, or name of one of torchvision's "
-        "detection networks.",
+        "Name of a Darknet network, path of a Darknet `.cfg` file, name of one of torchvision's "
+        "detection networks, or `package.module:factory`.",
     ),
     *_IMAGE_TASK,
     _INPUT_SIZE,
