@@ -151,8 +151,8 @@ def _finder(network: str) -> tuple[ParameterSpec, ...]:
 OBJECT_DETECTION = (
     _network(
         "yolov3",
-        "Name of a Darknet network, path of a Darknet `.cfg` file, or name of one of torchvision's "
-        "detection networks.",
+        "Name of a Darknet network, path of a Darknet `.cfg` file, name of one of torchvision's "
+        "detection networks, or `package.module:factory`.",
     ),
     *IMAGE_TASK,
     INPUT_SIZE,
