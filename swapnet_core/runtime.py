@@ -107,8 +107,7 @@ class SwapRuntime:
     ) -> SwappedModel:
         """Take a network over: its weights move to the block file and leave memory.
 
-        Other networks' jobs go on meanwhile, also between the inferences that it is traced with.
-        Loads take turns.
+        Jobs go on meanwhile, also between the inferences of the trace. Loads take turns.
 
         Args:
             name: for reports and errors; unique in the runtime.
