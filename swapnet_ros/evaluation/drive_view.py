@@ -129,9 +129,8 @@ def _cells(task: TaskFigures) -> tuple[str, ...]:
 
 
 def _network(task: TaskFigures) -> Text:
-    words = Text(f"  {task.network or 'loading'}", style="dim")
-    if task.is_random:
-        words.append(", random weights", style="yellow")
+    words = Text("random " if task.is_random else "", style="yellow")
+    words.append(task.network or "loading", style="dim")
     return words
 
 
