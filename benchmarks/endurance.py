@@ -78,6 +78,7 @@ class Endurance:
         demand = demand_bytes(self._path, ratio=RATIO)
         _say(f"{self._path.stem}: {len(self._nodes)} nodes, demand {format_size(demand)}")
         with ExitStack() as stack:
+            crew = stack.enter_context(CameraCrew(CAMERAS, images=self._images, out=self._out))
             listener = stack.enter_context(Listener(result_topics(self._nodes)))
             perception = stack.enter_context(self._start_perception(int(demand / RATIO)))
             self._wait_until(
@@ -86,7 +87,6 @@ class Endurance:
                 patience_s=_LOADING_S,
                 what="all nodes to be active",
             )
-            crew = stack.enter_context(CameraCrew(CAMERAS, images=self._images, out=self._out))
             self._start_cameras(crew, listener, perception)
             self._play(crew, perception)
             silences_s = dict(listener.silences_s)

@@ -1,78 +1,46 @@
-"""A camera process: publishes images of a folder at a rate, and writes down what it sent.
+"""A camera process: publishes pictures at a rate, and writes down what it sent.
 
-    python -m drill.camera --name steady --rate 10 --log steady.log --images '/data/*.jpg'
+    python -m drill.camera --name steady --rate 10 --pictures pictures.npy --log steady.log
 
 It ends with SIGINT or SIGTERM. Of every message one line is in the log before it is sent, so that a
-killed camera leaves a complete one: time, stamp (both in nanoseconds since the epoch), and kind.
+killed camera leaves a complete one: time, stamp (both in nanoseconds since the epoch), and kind. It
+imports no more than it needs: a camera that comes back should be there soon.
 """
 
 from __future__ import annotations
 
 import argparse
-import glob
 import itertools
 import os
 import signal
-import sys
 import threading
 import time
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from drill.troubles import Shot, Trouble
-
-_IMAGES = 8
-_SIZE = (1280, 720)
-
-
-def load_images(pattern: str) -> list[NDArray[np.uint8]]:
-    """Read images, evenly spread over all that a pattern finds; drawn ones without a pattern.
-
-    Returns:
-        At most 8 of uint8 [720, 1280, 3], BGR.
-    """
-    paths = sorted(glob.glob(pattern)) if pattern else []
-    if pattern and not paths:
-        sys.exit(f"camera: no file fits {pattern!r}; give a pattern such as '/data/*.jpg'")
-    spread = np.linspace(0, len(paths) - 1, min(_IMAGES, len(paths))).round().astype(int)
-    found = [cv2.imread(paths[each]) for each in spread] or _drawn()
-    if any(image is None for image in found):
-        sys.exit(f"camera: a file of {pattern!r} is no image that OpenCV reads")
-    return [np.asarray(cv2.resize(image, _SIZE), np.uint8) for image in found]
-
-
-def _drawn() -> list[NDArray[np.uint8]]:
-    from swapnet_ros.evaluation.road_scene.scene import RoadScene
-
-    scene = RoadScene()
-    frames = (scene.frame(index) for index in range(0, scene.frame_count, 30))
-    return [frame[..., ::-1] for frame in frames]
 
 
 class Camera:
     """Publishes on the topic of its name until it is told to stop. For one thread."""
 
     def __init__(self, node: Any, options: argparse.Namespace) -> None:
+        from rclpy.qos import QoSProfile, ReliabilityPolicy
+        from sensor_msgs.msg import Image
         from std_msgs.msg import Header
-
-        from swapnet_ros.nodes.images import encode_image
-        from swapnet_ros.nodes.video_player import CAMERA_QOS
 
         self._node, self._rate_hz, self._trouble = node, options.rate, Trouble(options.trouble)
         header = Header(frame_id=options.name)
-        self._good = [encode_image(image, header) for image in load_images(options.images)]
-        for message in self._good:
-            message.encoding = "bgr8"
-        self._next_good = itertools.cycle(self._good)
+        good = [good_message(header, picture) for picture in np.load(options.pictures)]
+        self._message, self._stamp = good[0], node.get_clock().now()
+        self._next_good = itertools.cycle(good)
         self._next_broken = itertools.cycle(broken_messages(header))
-        self._stamp = node.get_clock().now()
-        self._message = self._good[0]
-        self._publisher = node.create_publisher(type(self._message), options.name, CAMERA_QOS)
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._publisher = node.create_publisher(Image, options.name, qos)
         self._log = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def run(self, stop: threading.Event) -> None:
@@ -96,6 +64,18 @@ class Camera:
         self._publisher.publish(self._message)
 
 
+def good_message(header: Any, picture: np.ndarray) -> Any:
+    """Make a message of a picture, uint8 [height, width, 3], BGR."""
+    from sensor_msgs.msg import Image
+
+    height, width = picture.shape[:2]
+    message = Image(header=header, width=width, height=height, encoding="bgr8", step=width * 3)
+    pixels = array("B")
+    pixels.frombytes(picture.tobytes())  # any other way copies value by value
+    message.data = pixels
+    return message
+
+
 def broken_messages(header: Any) -> list[Any]:
     """Make images that no node can use, each in a way of its own."""
     from sensor_msgs.msg import Image
@@ -115,7 +95,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", required=True, help="Topic and frame_id.")
     parser.add_argument("--rate", type=float, required=True, help="Images per second.")
     parser.add_argument("--trouble", default="none", choices=[each.value for each in Trouble])
-    parser.add_argument("--images", default="", help="Pattern of files; empty: a drawn road.")
+    parser.add_argument("--pictures", type=Path, required=True, help="Of drill/pictures.py.")
     parser.add_argument("--log", type=Path, required=True, help="What was sent is added to it.")
     return parser.parse_args(arguments)
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from drill.pictures import save_pictures
 from drill.shared_memory import remove_abandoned, segments_of
 from drill.troubles import Act, CameraSpec, Order
 from swapnet_ros.nodes.child_process import ChildProcess
@@ -28,17 +29,22 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
     """
 
     def __init__(self, cameras: Sequence[CameraSpec], *, images: str, out: Path) -> None:
-        """Prepare; `start` starts the cameras.
+        """Make what the cameras show; `start` starts them.
 
         Args:
             cameras: which.
             images: pattern of the image files; empty for a drawn road.
             out: folder for the logs, of which older ones are removed.
+
+        Raises:
+            ScenarioError: there are no such images.
         """
         self.kills = self.abandoned_bytes = 0
         self.returns_ns: dict[str, list[int]] = {}
         self._cameras = {camera.name: camera for camera in cameras}
-        self._images, self._out = images, out
+        self._out = out
+        self._pictures = out / "pictures.npy"
+        save_pictures(self._pictures, images)
         self._running: dict[str, ChildProcess] = {}
         self._abandoned: set[Path] = set()
         for camera in cameras:
@@ -94,7 +100,7 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         # fmt: off
         command = [
             sys.executable, "-m", "drill.camera", "--name", name, "--rate", str(camera.rate_hz),
-            "--trouble", camera.trouble.value, "--images", self._images,
+            "--trouble", camera.trouble.value, "--pictures", str(self._pictures),
             "--log", str(self.sent_log(name)),
         ]
         # fmt: on
