@@ -73,6 +73,7 @@ class Outline:
         steps: how many the trace has.
         head_compute_s: compute before the first visit.
         fixed_bytes: buffers and activation peak.
+        untiled_compute_s: compute time of one inference in which all layers are whole.
         shares_stream: other networks stream through the same memory between two inferences, so
             that nothing is left there of the one before.
     """
@@ -82,6 +83,7 @@ class Outline:
     steps: int
     head_compute_s: float
     fixed_bytes: int
+    untiled_compute_s: float
     shares_stream: bool = False
 
     @property
@@ -148,6 +150,7 @@ def outline_network(profile: NetworkProfile, *, tile_above_bytes: int | None = N
         steps=len(trace.steps),
         head_compute_s=trace.head_compute_s,
         fixed_bytes=trace.buffer_bytes + trace.activation_bytes,
+        untiled_compute_s=trace.compute_s,
     )
 
 

@@ -111,6 +111,7 @@ class Candidate:
             streamed_bytes=streamed_bytes,
             predicted_latency_s=self.timeline.latency_s,
             predicted_stall_s=self.timeline.stall_s,
+            compute_s=outline.untiled_compute_s,
             bound_s=max(outline.compute_s, streamed_bytes / device.read_bandwidth_bytes_per_s),
         )
 

@@ -68,7 +68,7 @@ class LoadedModel:
         """What is known of the network, at the speed at which it runs of late.
 
         A trace was made in one moment, maybe a busy one, and is kept. Its compute times are
-        scaled, in steps of 5 %, to what inferences take.
+        scaled, in steps of 5 %, to what inferences take, less what reads and tiles add to that.
         """
         traced_s, taken_s = self.profile.trace.compute_s, self._counters.compute_s()
         if taken_s is None or traced_s <= 0.0:
@@ -111,7 +111,8 @@ class LoadedModel:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
         output, inference = self._run_by_plan(self._runner, inputs, kwargs)
-        self._counters.add(inference)
+        plan = self.plan
+        self._counters.add(inference, 1.0 if plan is None else plan.compute_slowdown)
         return output
 
     def _run_by_plan(
@@ -176,17 +177,17 @@ class _Counters:
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._compute_times_s: deque[float] = deque(maxlen=_COMPUTE_TIMES_KEPT)
 
-    def add(self, inference: Inference) -> None:
+    def add(self, inference: Inference, slowdown: float) -> None:
         with self._lock:
             self.inferences += 1
             self._faults += inference.faults
             self._stall_s += inference.stall_s
             self._compute_s += inference.latency_s - inference.stall_s
-            self._compute_times_s.append(inference.latency_s - inference.stall_s)
+            self._compute_times_s.append((inference.latency_s - inference.stall_s) / slowdown)
             self._latencies_s.append(inference.latency_s)
 
     def compute_s(self) -> float | None:
-        """Median compute time of the last inferences; None after too few."""
+        """Median of what the last inferences took with all in memory; None after too few."""
         with self._lock:
             if len(self._compute_times_s) < _ENOUGH_COMPUTE_TIMES:
                 return None

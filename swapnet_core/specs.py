@@ -234,6 +234,7 @@ class SwapPlan:
         streamed_bytes: read per inference, in the steady state.
         predicted_latency_s: of one inference, back to back with others of the same network.
         predicted_stall_s: part of it that compute waits for blocks.
+        compute_s: of one inference with all layers whole and in memory, as the plan takes it to be.
         bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
     """
 
@@ -247,6 +248,7 @@ class SwapPlan:
     streamed_bytes: int
     predicted_latency_s: float
     predicted_stall_s: float
+    compute_s: float
     bound_s: float
 
     @property
@@ -258,6 +260,13 @@ class SwapPlan:
     def is_exact(self) -> bool:
         """Whether outputs equal the network's bit for bit; tiles may change the last bits."""
         return all(block.tile is None for block in self.blocks)
+
+    @property
+    def compute_slowdown(self) -> float:
+        """How many times as long compute takes by this plan, beside reads and in tiles."""
+        if self.compute_s <= 0.0:
+            return 1.0
+        return max(1.0, (self.predicted_latency_s - self.predicted_stall_s) / self.compute_s)
 
     @property
     def resident_bytes(self) -> int:

@@ -191,6 +191,7 @@ def _lay_out(
         streamed_bytes=0,
         predicted_latency_s=0.0,
         predicted_stall_s=0.0,
+        compute_s=0.0,
         bound_s=0.0,
     )
 
