@@ -12,6 +12,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,11 +27,14 @@ from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapper import READING_THREADS
 
 _LOG = logging.getLogger(__name__)
-_VERSION = 3
+_VERSION = 4
 _PROBE_BYTES = 64 * MIB
 _SLICES = 9
 _SLICE_S = 0.08
 _SMALL_READ_BYTES = 64 * 1024
+_SMALL_READS = 48
+_SMALL_ROUNDS = 5
+_LEAST_LATENCY_S = 1e-5
 _LEAST_SLOWDOWN = 0.05
 """Reads take CPU time even where the probe's convolution does not feel it. So no read is free, and
 of two plans that hide theirs the one that reads less is better."""
@@ -80,7 +84,7 @@ def measure(root: Path) -> DeviceProfile:
         _write_probe(path)
         reader = DirectReader(path)
         try:
-            latency_s = _small_read_s(reader)
+            small_s = _small_read_s(reader)
             bandwidth, slowdown = _measure_contention(reader)
         finally:
             reader.close()
@@ -94,7 +98,7 @@ def measure(root: Path) -> DeviceProfile:
         path.unlink(missing_ok=True)
     return DeviceProfile(
         read_bandwidth_bytes_per_s=bandwidth,
-        read_latency_s=latency_s,
+        read_latency_s=max(_LEAST_LATENCY_S, small_s - _SMALL_READ_BYTES / bandwidth),
         compute_slowdown=slowdown,
     )
 
@@ -120,14 +124,21 @@ def _write_probe(path: Path) -> None:
 
 
 def _small_read_s(reader: DirectReader) -> float:
-    """Median time of a small read: nearly all of it is the fixed cost."""
-    times = []
-    with mmap.mmap(-1, _SMALL_READ_BYTES) as memory, memoryview(memory) as buffer:
-        for number in range(16):
+    """Time per small read where all threads read: what their fixed costs overlap is no cost."""
+    times_s = []
+    with ThreadPoolExecutor(READING_THREADS) as threads:
+        for _ in range(_SMALL_ROUNDS):
             begin_s = time.perf_counter()
-            reader.read_into(buffer, number * REQUEST_BYTES)
-            times.append(time.perf_counter() - begin_s)
-    return statistics.median(times)
+            list(threads.map(lambda first: _read_small(reader, first), range(READING_THREADS)))
+            times_s.append((time.perf_counter() - begin_s) / _SMALL_READS)
+    return statistics.median(times_s)
+
+
+def _read_small(reader: DirectReader, first: int) -> None:
+    """Do one thread's share of the small reads, each in another place."""
+    with mmap.mmap(-1, _SMALL_READ_BYTES) as memory, memoryview(memory) as buffer:
+        for number in range(first, _SMALL_READS, READING_THREADS):
+            reader.read_into(buffer, number * MIB)
 
 
 def _convolution() -> Callable[[], object]:

@@ -160,7 +160,7 @@ class DeviceProfile:
 
     Attributes:
         read_bandwidth_bytes_per_s: sustained direct reads while compute runs.
-        read_latency_s: fixed cost of one block's read.
+        read_latency_s: fixed cost of one block's read beside its transfer, with others under way.
         compute_slowdown: by which share compute takes longer while reads run (0.05: 5 %).
     """
 
