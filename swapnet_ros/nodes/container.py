@@ -12,7 +12,6 @@ for the interpreter.
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import traceback
@@ -50,6 +49,7 @@ from swapnet_ros.nodes.parameter_sources import (
 )
 from swapnet_ros.nodes.parameter_tables import SWAPNET
 from swapnet_ros.nodes.semantic_segmentation import SemanticSegmentationNode
+from swapnet_ros.nodes.stop_signals import StopSignals
 from swapnet_ros.nodes.swapnet_node import SwapnetNode
 from swapnet_ros.nodes.task_node import TaskNode
 
@@ -172,6 +172,9 @@ class PerceptionHost:
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.stop()
+        # all before one is waited for: a node would take its next image while another one ends
+        for task in self._tasks:
+            task.stop_taking()
         self._closing.close()
         # rclpy lets go of a lifecycle node's DDS entities when nothing refers to it any more
         self._tasks = ()
@@ -232,12 +235,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 after a signal, 2 for mistakes in parameters, 1 where the core cannot open.
     """
-    stop = threading.Event()
-    _stop_at_signals(stop)
+    signals = StopSignals()
     try:
         with PerceptionHost(sys.argv[1:] if arguments is None else arguments) as host:
             host.start()
-            stop.wait()
+            signals.wait()
     except (ParameterSourceError, ParameterValueError) as error:
         print(f"perception: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -245,14 +247,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"perception: {error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
-
-
-def _stop_at_signals(stop: threading.Event) -> None:
-    """Set `stop` at the first signal; a second one ends the process the hard way."""
-
-    def on_signal(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)

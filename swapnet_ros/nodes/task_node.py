@@ -226,11 +226,17 @@ class TaskNode(GuardedLifecycleNode):
         """Say what becomes of an image on the hub's thread; returns at once."""
         return lambda camera: worker.offer(Frame(camera=camera))
 
-    def drain(self) -> None:
-        """Take no more images and publish the result of the one in hand."""
+    def stop_taking(self) -> None:
+        """Take no more images; the one in hand goes on. Idempotent."""
         if self._intake is not None:
             self._intake.close()
             self._intake = None
+        if self._worker is not None:
+            self._worker.close()
+
+    def drain(self) -> None:
+        """Take no more images and publish the result of the one in hand."""
+        self.stop_taking()
         if self._worker is not None:
             worker = self._worker
             worker.stop()

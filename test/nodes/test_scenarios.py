@@ -149,7 +149,8 @@ def describe():
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_launch_file_has_the_arguments_of_every_scenario(describe, scenario):
     described = {each.name: each for each in describe(scenario).get_launch_arguments()}
-    assert described.keys() == ARGUMENTS | CAMERAS[scenario]
+    boxes = {"detections"} if scenario == "self_driving" else set()
+    assert described.keys() == ARGUMENTS | CAMERAS[scenario] | boxes
     default = described["params_file"].default_value[0].text
     assert Path(default) == ROOT / "config" / f"{scenario}.yaml"
     assert all(each.description for each in described.values())
@@ -194,10 +195,44 @@ def test_every_camera_is_remapped(describe):
     assert remapped == [("image_north", "/n/image"), ("image_south", "/s/image")]
 
 
+def test_the_boxes_of_a_detector_are_remapped(describe):
+    arguments = {"detections": "object_detection/detections"}
+    (node,) = perceptions_of(describe("self_driving"), arguments)
+    remapped = {pair[0][0].text: pair[1][0].text for pair in node._Node__remappings}
+    assert remapped == {"image": "image", "detections": "object_detection/detections"}
+
+
+@pytest.mark.parametrize(("arguments", "wait_s"), [({}, "60"), ({"sigterm_timeout": "7"}, "7")])
+def test_launch_waits_for_the_images_in_hand(describe, arguments, wait_s):
+    from launch import LaunchContext
+
+    (node,) = perceptions_of(describe("self_driving"), arguments)
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    (timeout,) = node.sigterm_timeout
+    assert timeout.perform(context) == wait_s
+
+
 def test_without_arguments_nothing_is_overridden(describe, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert len(perceptions_of(describe("self_driving"), {})) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_parameter_file_that_is_not_there_is_named(describe):
+    with pytest.raises(ValueError, match=r"params_file: there is no file '/gone\.yaml'"):
+        perceptions_of(describe("self_driving"), {"params_file": "/gone.yaml"})
+
+
+def test_an_argument_that_is_almost_known_is_told(describe):
+    from swapnet_ros.nodes.scenario_launch import misspelled
+
+    known = [each.name for each in describe("self_driving").get_launch_arguments()]
+    given = ["bugdet", "budget", "paramsfile", "robot_model"]
+    assert list(misspelled(given, known)) == [
+        "there is no argument 'bugdet' here; did you mean 'budget'?",
+        "there is no argument 'paramsfile' here; did you mean 'params_file'?",
+    ]
 
 
 def test_a_flag_that_is_neither_true_nor_false_is_named(describe):
