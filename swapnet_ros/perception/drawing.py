@@ -129,7 +129,7 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
     """A class's colour as red, green, blue in 0..255: the same everywhere, neighbours far apart."""
     turn, number = divmod(class_id, _HUES)
     hue = (number * _HUE_STEP % _HUES) / _HUES
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0 - 0.06 * (turn % 10))
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0 - 0.03 * (turn % 10))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
