@@ -75,10 +75,10 @@ class Endurance:
             ScenarioError: the process or a camera does not get going.
         """
         self._out.mkdir(parents=True, exist_ok=True)
-        demand = demand_bytes(self._path, ratio=RATIO)
-        _say(f"{self._path.stem}: {len(self._nodes)} nodes, demand {format_size(demand)}")
         with ExitStack() as stack:
             crew = stack.enter_context(CameraCrew(CAMERAS, images=self._images, out=self._out))
+            demand = demand_bytes(self._path, ratio=RATIO)
+            _say(f"{self._path.stem}: {len(self._nodes)} nodes, demand {format_size(demand)}")
             listener = stack.enter_context(Listener(result_topics(self._nodes)))
             perception = stack.enter_context(self._start_perception(int(demand / RATIO)))
             self._wait_until(
