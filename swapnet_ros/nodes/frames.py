@@ -117,8 +117,9 @@ def classify(error: Exception) -> Outcome:
 class FrameWorker:
     """One thread that processes the newest frame, then the newest frame by then, and so on.
 
-    `offer`, `dropped` and `wake` may be called by any thread; `start` and `stop` belong to the
-    owner. After `stop` a worker is of no use any more: every activation makes its own.
+    `offer`, `dropped`, `wake` and `begin_no_more` may be called by any thread; `start` and `stop`
+    belong to the owner. After `stop` a worker is of no use any more: every activation makes its
+    own.
     """
 
     def __init__(
@@ -168,9 +169,13 @@ class FrameWorker:
         """Let a changed `period_s` count at once."""
         self._waiting.wake()
 
+    def begin_no_more(self) -> None:
+        """Drop the waiting frame, and those to come; idempotent."""
+        self._waiting.close()
+
     def stop(self) -> None:
         """Drop the waiting frame, finish the one in hand and end the thread."""
-        self._waiting.close()
+        self.begin_no_more()
         self._thread.join()
 
     def _run(self) -> None:

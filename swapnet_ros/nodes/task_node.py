@@ -227,6 +227,12 @@ class TaskNode(GuardedLifecycleNode):
         """Say what becomes of an image on the hub's thread; returns at once."""
         return lambda camera: worker.offer(Frame(camera=camera))
 
+    def begin_no_more(self) -> None:
+        """Begin with no further image; any thread may call it, and `drain` is to follow."""
+        worker = self._worker
+        if worker is not None:
+            worker.begin_no_more()
+
     def drain(self) -> None:
         """Take no more images and publish the result of the one in hand."""
         if self._intake is not None:
