@@ -77,7 +77,7 @@ def test_closing_accounts_for_every_frame_and_plans_no_more(
         robot.wait_for_state("active", name)
     robot.show(street_message)
     tasks, planned = host.tasks, []
-    monkeypatch.setattr(SwapRuntime, "_replan", planned.append)
+    monkeypatch.setattr(SwapRuntime, "_replan", lambda runtime: planned.append(runtime))
     for _ in range(5):
         robot.camera().publish(street_message)
     host.close()
