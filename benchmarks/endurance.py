@@ -107,7 +107,6 @@ class Endurance:
             core=listener.core,
             holdings=self._holdings,
             kills=crew.kills,
-            abandoned_bytes=crew.abandoned_bytes,
             returns_ns=crew.returns_ns,
             problems=[*errors, *self._problems],
         )

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 
 from drill.pictures import save_pictures
-from drill.shared_memory import remove_abandoned, segments_of
 from drill.troubles import Act, CameraSpec, Order
 from swapnet_ros.nodes.child_process import ChildProcess
 
@@ -24,7 +23,6 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
 
     Attributes:
         kills: processes ended by SIGKILL.
-        abandoned_bytes: what killed processes left in shared memory; `stop` removes it.
         returns_ns: when each camera got a new process in place of an earlier one, by camera.
     """
 
@@ -39,14 +37,13 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         Raises:
             ScenarioError: there are no such images.
         """
-        self.kills = self.abandoned_bytes = 0
+        self.kills = 0
         self.returns_ns: dict[str, list[int]] = {}
         self._cameras = {camera.name: camera for camera in cameras}
         self._out = out
         self._pictures = out / "pictures.npy"
         save_pictures(self._pictures, images)
         self._running: dict[str, ChildProcess] = {}
-        self._abandoned: set[Path] = set()
         for camera in cameras:
             self.sent_log(camera.name).unlink(missing_ok=True)
 
@@ -66,7 +63,6 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         """Do to a camera's process what an order says."""
         child = self._running.get(order.camera)
         if order.act is Act.KILL and child is not None:
-            self._abandoned |= segments_of(child.pid)
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
             self.kills += 1
@@ -84,8 +80,6 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         """End all cameras. Idempotent."""
         while self._running:
             self._running.popitem()[1].stop()
-        self.abandoned_bytes += remove_abandoned(self._abandoned)
-        self._abandoned.clear()
 
     def __exit__(
         self,

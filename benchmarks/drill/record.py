@@ -108,7 +108,6 @@ class Drill:
         core: one per second.
         holdings: of the process, one per second.
         kills: of camera processes.
-        abandoned_bytes: what those left in shared memory.
         returns_ns: when each killed or restarted camera got a new process, by camera.
         problems: errors that were reported or seen meanwhile.
     """
@@ -125,6 +124,5 @@ class Drill:
     core: Sequence[CoreFigures]
     holdings: Sequence[Holdings]
     kills: int
-    abandoned_bytes: int
     returns_ns: Mapping[str, Sequence[int]]
     problems: Sequence[str]

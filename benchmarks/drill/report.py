@@ -30,7 +30,6 @@ def write_json(path: Path, drill: Drill, findings: Sequence[Finding]) -> None:
         "duration_s": drill.duration_s,
         "demand_bytes": drill.demand_bytes,
         "kills": drill.kills,
-        "abandoned_bytes": drill.abandoned_bytes,
         "findings": [asdict(each) for each in findings],
         "sent": {name: _sent(drill, name) for name in drill.sent},
         "nodes": {
@@ -66,11 +65,7 @@ def _cameras(drill: Drill) -> str:
         ]
         for camera in CAMERAS
     ]
-    left = (
-        f"The {drill.kills} killed processes left {drill.abandoned_bytes / _MIB:.0f} MiB in "
-        "/dev/shm, which were removed."
-    )
-    return table(["camera", "every 30 s", "sent", "repeated", "broken"], rows) + f"\n\n{left}"
+    return table(["camera", "every 30 s", "sent", "repeated", "broken"], rows)
 
 
 def _sent(drill: Drill, camera: str) -> dict[str, int]:

@@ -168,13 +168,20 @@ class PerceptionHost:
             thread.start()
 
     def close(self) -> None:
-        """Finish the frames in hand, stop all nodes, close the core. Idempotent."""
+        """Finish the frames in hand, stop all nodes, close the core. Idempotent.
+
+        `ros2 launch` does not wait for ever. So no node begins another frame while it waits for its
+        turn to be closed, and the core ends as a whole: node after node, it would plan anew each
+        time for those that are left.
+        """
+        for task in self._tasks:
+            task.begin_no_more()
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.stop()
-        # all before one is waited for: a node would take its next image while another one ends
         for task in self._tasks:
-            task.stop_taking()
+            task.drain()
+        self.swapnet.close_runtime()
         self._closing.close()
         # rclpy lets go of a lifecycle node's DDS entities when nothing refers to it any more
         self._tasks = ()

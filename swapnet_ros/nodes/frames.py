@@ -117,8 +117,9 @@ def classify(error: Exception) -> Outcome:
 class FrameWorker:
     """One thread that processes the newest frame, then the newest frame by then, and so on.
 
-    `offer`, `dropped`, `wake` and `close` may be called by any thread; `start` and `stop` belong to
-    the owner. After `stop` a worker is of no use any more: every activation makes its own.
+    `offer`, `dropped`, `wake` and `begin_no_more` may be called by any thread; `start` and `stop`
+    belong to the owner. After `stop` a worker is of no use any more: every activation makes its
+    own.
     """
 
     def __init__(
@@ -174,13 +175,13 @@ class FrameWorker:
         """Let a changed `period_s` count at once."""
         self._waiting.wake()
 
-    def close(self) -> None:
-        """Drop the waiting frame and take no more; the one in hand goes on. Idempotent."""
+    def begin_no_more(self) -> None:
+        """Drop the waiting frame, and those to come; idempotent."""
         self._waiting.close()
 
     def stop(self) -> None:
-        """Close, finish the frame in hand and end the thread."""
-        self.close()
+        """Drop the waiting frame, finish the one in hand and end the thread."""
+        self.begin_no_more()
         self._thread.join()
 
     def _run(self) -> None:

@@ -64,7 +64,7 @@ class SwapnetNode(Node):
         return self._live.values
 
     def open_runtime(self) -> SwapRuntime:
-        """Open the core with the node's parameters; `destroy_node` closes it.
+        """Open the core with the node's parameters; `close_runtime` or `destroy_node` closes it.
 
         Raises:
             ParameterValueError: the core does not know the device.
@@ -86,11 +86,15 @@ class SwapnetNode(Node):
         self.create_timer(STATUS_PERIOD_S, self._publish, clock=clock)
         return self._runtime
 
-    def destroy_node(self) -> None:
-        """Destroy the node and close the core."""
+    def close_runtime(self) -> None:
+        """Close the core with all its networks. Idempotent."""
         logging.getLogger("swapnet_core").removeHandler(self._log_handler)
         if self._runtime is not None:
             self._runtime.close()
+
+    def destroy_node(self) -> None:
+        """Destroy the node and close the core."""
+        self.close_runtime()
         super().destroy_node()
 
     def _apply(self, changes: Values) -> None:

@@ -226,17 +226,17 @@ class TaskNode(GuardedLifecycleNode):
         """Say what becomes of an image on the hub's thread; returns at once."""
         return lambda camera: worker.offer(Frame(camera=camera))
 
-    def stop_taking(self) -> None:
-        """Take no more images; the one in hand goes on. Idempotent."""
-        if self._intake is not None:
-            self._intake.close()
-            self._intake = None
-        if self._worker is not None:
-            self._worker.close()
+    def begin_no_more(self) -> None:
+        """Begin with no further image; any thread may call it, and `drain` is to follow."""
+        worker = self._worker
+        if worker is not None:
+            worker.begin_no_more()
 
     def drain(self) -> None:
         """Take no more images and publish the result of the one in hand."""
-        self.stop_taking()
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
         if self._worker is not None:
             worker = self._worker
             worker.stop()

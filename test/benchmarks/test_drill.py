@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ pytest.importorskip("rclpy", reason="talks of ROS nodes: make test")
 from drill.checks import check_all
 from drill.process_figures import Holdings, trend
 from drill.record import CoreFigures, Drill, Heard, Sent, SentLog
-from drill.shared_memory import remove_abandoned
 from drill.thread_groups import COMPUTE, group_of
 from drill.troubles import CAMERAS, CYCLE_S, Act, Shot, Trouble, orders
 
@@ -74,7 +72,6 @@ GOOD = Drill(
     core=[CoreFigures(budget_bytes=100 * MIB, leased_bytes=90 * MIB, peak_bytes=99 * MIB)],
     holdings=[holding(at_s) for at_s in range(60)],
     kills=1,
-    abandoned_bytes=0,
     returns_ns={"steady": [8 * SECOND, 12 * SECOND]},
     problems=[],
 )
@@ -140,17 +137,6 @@ def test_a_trend_compares_the_first_third_with_the_last():
     found = trend(range(0, 60, 10), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     assert (found.first, found.last, found.growth, found.largest) == (1.5, 5.5, 4.0, 6.0)
     assert found.per_min == pytest.approx(6.0)
-
-
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    for name in ("dead", "alive"):
-        (tmp_path / name).write_bytes(bytes(8192))
-        (tmp_path / f"{name}_el").touch()
-    with (tmp_path / "alive_el").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        freed_bytes = remove_abandoned([tmp_path / "dead", tmp_path / "alive", tmp_path / "gone"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "alive_el"]
-    assert freed_bytes >= 8192
 
 
 def test_every_trouble_comes_once_in_every_cycle():

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
+from swapnet_core import SwapRuntime
 from swapnet_ros.nodes.container import TASK_NODES
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
 from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
@@ -63,6 +65,28 @@ def test_mistakes_in_parameters_stop_the_start(start_host):
             start_host(swapnet=changes)
     with pytest.raises(ParameterSourceError, match="budget: not a size: 'lots'"):
         start_host(swapnet={"budget": "lots"})
+
+
+@pytest.mark.ros
+def test_closing_accounts_for_every_frame_and_plans_no_more(
+    robot, start_host, detector_parameters, street_message, monkeypatch
+):
+    nodes = ["object_detection", "second=object_detection"]
+    host = start_host(swapnet={"nodes": nodes}, second=detector_parameters)
+    for name in ("object_detection", "second"):
+        robot.wait_for_state("active", name)
+    robot.show(street_message)
+    tasks, planned = host.tasks, []
+    monkeypatch.setattr(SwapRuntime, "_replan", lambda runtime: planned.append(runtime))
+    for _ in range(5):
+        robot.camera().publish(street_message)
+    host.close()
+    assert not planned
+    assert host.tasks == ()
+    for task in tasks:
+        counts = asdict(task.counts)
+        assert counts.pop("received") == sum(counts.values()) > 0
+        assert counts["failed"] == 0
 
 
 class Process:

@@ -134,6 +134,18 @@ def test_stop_finishes_the_frame_in_hand_and_drops_the_waiting_one() -> None:
     assert bench.counts() == FrameCounts(processed=1, dropped=1)
 
 
+def test_a_worker_that_begins_no_more_finishes_the_frame_in_hand(bench: Bench) -> None:
+    bench.worker.offer(image(1))
+    bench.started.get(timeout=5)
+    bench.worker.offer(image(2))
+    bench.worker.begin_no_more()
+    bench.worker.offer(image(3))
+    bench.finish.put(None)
+    with pytest.raises(queue.Empty):
+        bench.started.get(timeout=0.1)
+    assert bench.counts() == FrameCounts(processed=1, dropped=2)
+
+
 def test_the_period_holds_between_starts_and_can_change(bench: Bench) -> None:
     bench.period_s = 0.15
     bench.worker.offer(image(1))
