@@ -66,7 +66,11 @@ def test_live_values_change_and_a_view_taken_before_does_not(make_node) -> None:
         ("score_threshold", 1.5, "range"),
         ("score_threshold", float("nan"), "range"),
         ("score_threshold", 1, "score_threshold is a double, not 1; write 1.0"),
-        ("score_threshold", None, "score_threshold is a double, not None"),
+        (
+            "score_threshold",
+            None,
+            "score_threshold is a double, not nothing; write `score_threshold",
+        ),
         ("max_detections", 0, "range"),
         ("network", "yolov4", "read-only"),
     ],
