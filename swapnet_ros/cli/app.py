@@ -18,6 +18,7 @@ from swapnet_core.errors import BlockCorruptError, InputError, SwapNetError
 from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.stored import StoredNetwork, list_stored
 from swapnet_ros.cli.bench_view import bench_table
+from swapnet_ros.cli.evaluate import evaluate
 from swapnet_ros.cli.networks import named_network, parse_shape
 from swapnet_ros.cli.paired import choose_budget, measure_pairs
 from swapnet_ros.cli.plan_target import find_wanted
@@ -164,6 +165,9 @@ def top(
                 "ROS_DOMAIN_ID and discovery range?"
             )
             raise typer.Exit(_FAILED)
+
+
+app.command()(evaluate)
 
 
 @app.command()
