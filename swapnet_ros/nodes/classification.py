@@ -14,7 +14,6 @@ from swapnet_ros.msg import ClassifiedRegion as RegionMessage
 from swapnet_ros.nodes import vision_messages
 from swapnet_ros.nodes.box_matching import BoxMatcher
 from swapnet_ros.nodes.cameras import CameraFrame
-from swapnet_ros.nodes.errors import ImageMessageError
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameWorker
 from swapnet_ros.nodes.images import RgbImage
@@ -26,6 +25,7 @@ from swapnet_ros.nodes.task_parameters import (
     TRAFFIC_SIGN_CLASSIFICATION,
 )
 from swapnet_ros.perception.drawing import draw_classification
+from swapnet_ros.perception.errors import ImageMessageError
 from swapnet_ros.perception.tasks.image_classification import (
     ClassificationResult,
     ClassifiedRegion,
