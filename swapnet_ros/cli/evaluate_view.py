@@ -26,7 +26,8 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
     table = Table(
         *("budget", "frames/s", "process", *rows[0]["tasks"], "read per frame", "results"),
         title="the same frames under several budgets",
-        caption=f"median latency of a frame's inferences; results against {comparison['reference']}",
+        caption="median latency of a frame's inferences; results against "
+        f"{comparison['reference']}",
     )
     for row in rows:
         reads = sum(task["read_bytes_per_inference"] or 0 for task in row["tasks"].values())

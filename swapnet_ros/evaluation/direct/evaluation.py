@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,11 @@ def evaluate_bag(
         exits.callback(report.close)
         stop = exits.enter_context(StopRequest())
         try:
-            for frame in _frames_left(bag.frames(topics), report.frames, stop):
-                _take(frame, analyst, report, baseline_bytes=baseline_bytes)
-                listeners.done(report.frames, total)
+            # closed before the report is: the bag tells its problems then
+            with closing(bag.frames(topics)) as frames:
+                for frame in _frames_left(frames, report, stop):
+                    _take(frame, analyst, report, baseline_bytes=baseline_bytes)
+                    listeners.done(report.frames, total)
         except SwapNetError:
             report.finish(bag.problems, is_complete=False)
             raise
@@ -200,16 +202,20 @@ def _open_engine(request: DirectRequest, loading: Callable[[str], None]) -> Engi
 
 
 def _frames_left(
-    frames: Iterable[SourceFrame], done: int, stop: StopRequest
+    frames: Iterable[SourceFrame], report: ReportFiles, stop: StopRequest
 ) -> Iterator[SourceFrame]:
     """Frames that are not done yet, until a stop is asked for.
 
-    Those of an earlier sitting are decoded again: what is wrong with them belongs to the report.
+    Those of an earlier sitting are read again: what is wrong with them, and how they met their
+    labels, belongs to the report.
     """
+    done = report.frames
     for number, frame in enumerate(frames):
         if stop.is_made:
             return
-        if number >= done:
+        if number < done:
+            report.skip(frame)
+        else:
             yield frame
 
 

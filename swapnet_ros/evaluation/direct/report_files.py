@@ -130,6 +130,10 @@ class ReportFiles:
         if time.monotonic() > self._checkpoint_s + _CHECKPOINT_S:
             self._keep(is_complete=False)
 
+    def skip(self, frame: SourceFrame) -> None:
+        """Pass by one frame that was taken in in an earlier sitting."""
+        self._scoring.skip(frame)
+
     def finish(self, problems: Sequence[BagProblem], *, is_complete: bool) -> dict[str, Any]:
         """Close the results with the accuracy so far.
 
