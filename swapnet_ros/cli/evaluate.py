@@ -25,7 +25,8 @@ from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, par
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.direct.evaluation import DirectRequest, Listeners, evaluate_bag
-from swapnet_ros.evaluation.direct.scoring import Scoring
+from swapnet_ros.evaluation.direct.label_spec import LabelSpec, read_label_spec
+from swapnet_ros.evaluation.direct.label_truth import make_scoring
 
 _FAILED, _STOPPED = 1, 130
 
@@ -52,6 +53,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ground truth: a topic of the bag, files, or a .yaml that lists them."
+        ),
+    ] = None,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
     ] = None,
@@ -66,7 +73,7 @@ def evaluate(
         budget=chosen[0],
         is_resumed=resume,
         remaps=tuple(remap or ()),
-        labels=(),
+        labels=tuple(labels or ()),
         cache_dir=cache_dir,
     )
     if len(chosen) > 1:
@@ -89,7 +96,9 @@ def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
         scenario = join_scenario(options.config, bag.image_topics, parse_remaps(options.remaps))
         for remark in scenario.remarks:
             _say(remark)
-        request = _request(options, scenario)
+        spec = read_label_spec(options.labels, tuple(bag.topics))
+        scoring = make_scoring(spec, scenario.tasks, exits.enter_context(BagReader(options.bag)))
+        request = _request(options, scenario, spec)
         progress = exits.enter_context(_progress_bar())
         bar = progress.add_task(request.budget, total=None)
 
@@ -100,10 +109,10 @@ def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
             progress.update(bar, description=request.budget, completed=frames, total=total)
 
         listeners = Listeners(loading=loading, done=done)
-        return evaluate_bag(request, bag, Scoring(None, {}), listeners)
+        return evaluate_bag(request, bag, scoring, listeners)
 
 
-def _request(options: EvaluateOptions, scenario: JoinedScenario) -> DirectRequest:
+def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
     return DirectRequest(
         bag=options.bag,
         out=options.out,
@@ -112,7 +121,7 @@ def _request(options: EvaluateOptions, scenario: JoinedScenario) -> DirectReques
         device=scenario.device,
         cache_dir=options.cache_dir or scenario.cache_dir,
         is_resumed=options.is_resumed,
-        labels=options.labels,
+        labels=spec.to_json(),
         configuration={
             "command": options.to_json(),
             "tasks": {task.name: dict(task.values) for task in scenario.tasks},

@@ -54,7 +54,7 @@ class DirectRequest:
     device: str = "auto"
     cache_dir: Path | None = None
     is_resumed: bool = False
-    labels: Sequence[Any] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -171,7 +171,7 @@ def _setup(request: DirectRequest) -> dict[str, Any]:
             for task in request.tasks
             if isinstance(task.network.weights, Path)
         },
-        "labels": request.labels,
+        "labels": dict(request.labels),
     }
 
 

@@ -148,6 +148,7 @@ class ReportFiles:
             "complete": is_complete,
             "frames_done": self._frames,
             "accuracy": self._scoring.summary(),
+            "labels": self._scoring.meetings(),
             "problems": [
                 {"kind": p.kind, "topic": p.topic, "count": p.count, "sentence": p.sentence}
                 for p in problems
