@@ -55,9 +55,7 @@ def evaluate(
     ] = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Ground truth: a topic of the bag, files, or a .yaml that lists them."
-        ),
+        typer.Option(help="Ground truth: a topic of the bag, files, or a .yaml that lists them."),
     ] = None,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Directory for block files; else the scenario's own.")

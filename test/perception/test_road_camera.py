@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from swapnet_ros.evaluation.detection_metrics import (
+from swapnet_ros.evaluation.metrics.detections import (
     MatchCounts,
     match_detections,
     merge_labels,
-    read_yolo_labels,
 )
+from swapnet_ros.evaluation.truth.yolo import read_yolo_labels
 from swapnet_ros.perception.models.catalogue import detection_network
 from swapnet_ros.perception.tasks.object_detection import ObjectDetection
 
