@@ -52,11 +52,11 @@ class ImageWatch:
 
     def encoding(self, topic: str) -> str:
         """The encodings of a topic's images, with their counts where there are several."""
-        return _listed(self._encodings[topic])
+        return _listed(self._encodings.get(topic, Counter()))
 
     def size(self, topic: str) -> str:
         """The sizes of a topic's images, with their counts where there are several."""
-        return _listed(self._sizes[topic])
+        return _listed(self._sizes.get(topic, Counter()))
 
     def report(self) -> None:
         """Tell the tally what concerns topics as a whole."""

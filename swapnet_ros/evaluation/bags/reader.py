@@ -63,6 +63,7 @@ class BagReader(AbstractContextManager["BagReader"]):
         self._counts: Counter[str] = Counter()
         for each in stored:
             self._counts[each.topic] += each.message_count
+        self._watch = ImageWatch(self._tally)
         self._unknown_topics = self._check_topics()
 
     def __repr__(self) -> str:
@@ -87,6 +88,10 @@ class BagReader(AbstractContextManager["BagReader"]):
     def message_count(self, topic: str) -> int:
         """Messages of a topic, as its files state it."""
         return self._counts[topic]
+
+    def image_format(self, topic: str) -> str:
+        """Encodings and sizes of a topic's images, as the last pass of `frames` met them."""
+        return f"{self._watch.encoding(topic)} {self._watch.size(topic)}".strip()
 
     @property
     def problems(self) -> tuple[BagProblem, ...]:
@@ -178,7 +183,7 @@ class BagReader(AbstractContextManager["BagReader"]):
 
     def _frames(self, topics: frozenset[str]) -> Iterator[SourceFrame]:
         tally = ProblemTally()
-        watch = ImageWatch(tally)
+        watch = self._watch = ImageWatch(tally)
         images = self._stored_images(topics, watch, tally)
         try:
             for image in in_stamp_order(images, window=_WINDOW * len(topics)):

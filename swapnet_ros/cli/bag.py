@@ -1,0 +1,145 @@
+"""`swapnet bag`: makes a bag from a video, a folder of images or a camera; checks one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from swapnet_core.errors import InputError
+from swapnet_core.sizes import format_size
+from swapnet_ros.evaluation.bags.image_sources import open_source
+from swapnet_ros.evaluation.bags.inspection import BagInfo, TopicInfo, inspect_bag
+from swapnet_ros.evaluation.bags.making import BagOptions, make_bag
+from swapnet_ros.evaluation.bags.reader import BagReader
+from swapnet_ros.evaluation.bags.writer import BagStorage, ImageCompression
+
+_PROBLEMS_FOUND = 1
+
+
+def bag(
+    source: Annotated[
+        str,
+        typer.Argument(help="A video, a folder of images, a camera's number; a bag, for --info."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The bag's folder; it must not exist.")] = None,
+    info: Annotated[
+        bool,
+        typer.Option("--info", help="Read a bag to its end; say what it holds, what is wrong."),
+    ] = False,
+    compressed: Annotated[
+        ImageCompression | None,
+        typer.Option(help="Compress the images; files that are so already are taken as they are."),
+    ] = None,
+    storage: Annotated[BagStorage, typer.Option(help="How to store it.")] = BagStorage.MCAP,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Images per second; a video has its own, a folder 10."),
+    ] = None,
+    topic: Annotated[str, typer.Option(help="Topic of the images.")] = "/image",
+    frame_id: Annotated[str, typer.Option(help="Frame of the images' headers.")] = "camera",
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many images; a video or a folder with fewer starts over."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Make a bag from a video, a folder of images or a camera (Ctrl-C ends it), or check one."""
+    if info:
+        _inspect(Path(source), as_json=as_json)
+        return
+    if out is None:
+        raise InputError("name the bag's folder with --out, or check a bag with --info")
+    options = BagOptions(
+        topic=_checked_topic(topic),
+        frame_id=frame_id,
+        storage=storage,
+        compression=compressed,
+        image_count=frames,
+    )
+    _make(source, out, options, rate_hz=rate, as_json=as_json)
+
+
+def _make(
+    source: str, out: Path, options: BagOptions, *, rate_hz: float | None, as_json: bool
+) -> None:
+    images = open_source(source, rate_hz=rate_hz)
+    with _progress() as progress:
+        task = progress.add_task("images", total=options.image_count or images.image_count)
+        made = make_bag(images, out, options, lambda done: progress.update(task, completed=done))
+    if as_json:
+        print(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
+        return
+    how = "stopped; " if made.is_interrupted else ""
+    print(
+        f"{how}{made.path}: {made.image_count} images on {made.topic}, {made.duration_s:.3f} s long"
+    )
+
+
+def _inspect(path: Path, *, as_json: bool) -> None:
+    with BagReader(path) as reader, _progress() as progress:
+        task = progress.add_task("images", total=sum(reader.image_topics.values()))
+        found = inspect_bag(reader, lambda done: progress.update(task, completed=done))
+    if as_json:
+        print(json.dumps(_to_json(found), indent=2))
+    else:
+        _show(found, Console())
+    if found.problems:
+        raise typer.Exit(_PROBLEMS_FOUND)
+
+
+def _show(found: BagInfo, console: Console) -> None:
+    size = format_size(found.size_bytes)
+    console.print(f"{found.path}: {size} in {', '.join(found.files)}", highlight=False)
+    table = Table("topic", "type", "messages", "images", "rate", "format")
+    for topic in found.topics:
+        table.add_row(*map(escape, _cells(topic)))
+    console.print(table)
+    for problem in found.problems:
+        console.print(f"[yellow]{problem.kind.value}:[/yellow] {escape(problem.sentence)}")
+    if not found.problems:
+        console.print("nothing is wrong with it")
+
+
+def _cells(topic: TopicInfo) -> tuple[str, ...]:
+    cells = (topic.topic, topic.type, str(topic.message_count))
+    if topic.image_count is None:
+        return (*cells, "", "", "")
+    return (*cells, str(topic.image_count), f"{topic.rate_hz:.2f} Hz", topic.image_format)
+
+
+def _to_json(found: BagInfo) -> dict[str, Any]:
+    return asdict(found) | {"path": str(found.path)}
+
+
+def _checked_topic(topic: str) -> str:
+    """Return a topic with its slash in front.
+
+    Raises:
+        InputError: ROS would not have such a name.
+    """
+    parts = topic.strip("/").split("/")
+    if not all(part.isidentifier() and part.isascii() for part in parts):
+        raise InputError(
+            f"'{topic}' is no name of a topic: it has letters, digits and _ between slashes, and no "
+            "digit behind a slash"
+        )
+    return "/" + "/".join(parts)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

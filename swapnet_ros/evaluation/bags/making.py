@@ -1,0 +1,128 @@
+"""Makes a bag out of images, with the list of which image has which stamp beside it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapnet_ros.evaluation.bags.image_sources import ImageSource, SourceImage
+from swapnet_ros.evaluation.bags.problems import BagError
+from swapnet_ros.evaluation.bags.writer import BagStorage, BagWriter, ImageCompression
+
+IMAGE_LIST = "images.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BagOptions:
+    """How a bag is made.
+
+    Attributes:
+        topic: of the images; compressed ones go to `compressed` below it.
+        frame_id: for the images' headers.
+        storage: MCAP or SQLite.
+        compression: None for raw images.
+        image_count: how many images to write, starting the source over where it has fewer; None
+            for those that it gives.
+    """
+
+    topic: str
+    frame_id: str
+    storage: BagStorage
+    compression: ImageCompression | None
+    image_count: int | None
+
+    @property
+    def published_topic(self) -> str:
+        """Where the images go."""
+        return self.topic if self.compression is None else f"{self.topic}/compressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeBag:
+    """What was made.
+
+    Attributes:
+        path: the bag's folder.
+        topic: where the images are.
+        image_count: how many there are.
+        duration_s: from the first stamp to the last.
+        is_interrupted: somebody pressed Ctrl-C before the end.
+    """
+
+    path: Path
+    topic: str
+    image_count: int
+    duration_s: float
+    is_interrupted: bool
+
+
+def make_bag(
+    source: ImageSource, path: Path, options: BagOptions, progress: Callable[[int], None]
+) -> MadeBag:
+    """Write a source's images into a new bag.
+
+    Ctrl-C ends it early with a whole bag: that is how a camera is stopped.
+
+    Args:
+        source: gives the images.
+        path: of the bag's folder; it must not exist.
+        options: how to make it.
+        progress: is told after each image how many there are.
+
+    Raises:
+        BagError: the bag cannot be written, or the source gives no image.
+    """
+    count = first_ns = last_ns = 0
+    is_interrupted = False
+    with (
+        BagWriter(path, storage=options.storage) as writer,
+        (path / IMAGE_LIST).open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = csv.writer(file)
+        rows.writerow(("stamp_ns", "file", "topic"))
+        try:
+            for image in _wanted(source, options.image_count):
+                _write(writer, image, options)
+                rows.writerow((image.stamp_ns, image.name, options.published_topic))
+                first_ns, last_ns = first_ns or image.stamp_ns, image.stamp_ns
+                count += 1
+                progress(count)
+        except KeyboardInterrupt:
+            is_interrupted = True  # the caller tells whoever pressed it
+    return MadeBag(
+        path=path,
+        topic=options.published_topic,
+        image_count=count,
+        duration_s=(last_ns - first_ns) / 1e9,
+        is_interrupted=is_interrupted,
+    )
+
+
+def _wanted(source: ImageSource, image_count: int | None) -> Iterator[SourceImage]:
+    """Yield as many images as are wanted; where the source has fewer, it starts over."""
+    given = 0
+    while image_count is None or given < image_count:
+        before = given
+        for image in source.images(first=given):
+            yield image
+            given += 1
+            if given == image_count:
+                return
+        if given == before:
+            raise BagError("the source gives no image")
+        if image_count is None:
+            return
+
+
+def _write(writer: BagWriter, image: SourceImage, options: BagOptions) -> None:
+    header = {"stamp_ns": image.stamp_ns, "frame_id": options.frame_id}
+    topic, compression = options.published_topic, options.compression
+    if compression is None:
+        writer.write_image(topic, image.image, **header)
+    elif image.data is not None and image.compression is compression:
+        # as the file is: compressed once more, it would not be the same picture
+        writer.write_compressed_data(topic, image.data, compression, **header)
+    else:
+        writer.write_compressed_image(topic, image.image, compression, **header)
