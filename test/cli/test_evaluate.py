@@ -76,6 +76,7 @@ def test_labels_from_a_file_are_scored_and_how_they_met_is_told(swapnet, bag, co
     assert (met["frames"], met["matched"], met["tolerance_ns"]) == (3, 2, 50_000_000)
 
 
+@pytest.mark.slow  # three processes
 def test_budgets_are_compared_with_the_plain_networks(swapnet, bag, config, tmp_path):
     out = tmp_path / "report"
     words = ("--budgets", "8MiB,64MiB", "--against", "unlimited", "--json")

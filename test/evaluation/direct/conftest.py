@@ -16,20 +16,20 @@ from swapnet_ros.evaluation.direct.scoring import Scoring
 
 FRAMES = 6
 _NETWORKS = Path(__file__).parents[2] / "nodes"  # has small_networks.py
-_CFG = "[net]\nheight=32\nwidth=32\nchannels=3\n" + (
-    "[convolutional]\nfilters=128\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 3
-    + "[convolutional]\nfilters=7\nsize=1\nactivation=linear\n"
-    + "[yolo]\nclasses=2\nnum=1\nanchors=16,16\nmask=0\n"
-)
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory):
+    """One cache for all evaluations: the storage is measured once."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def scenario(tmp_path, monkeypatch):
+def scenario(tmp_path, monkeypatch, cache_dir):
     """A parameter file with one task of each kind; signs are the detector's boxes."""
     monkeypatch.syspath_prepend(str(_NETWORKS))
-    (tmp_path / "tiny.cfg").write_text(_CFG)
     tasks = {
-        "object_detection": {"network": str(tmp_path / "tiny.cfg"), "score_threshold": 0.2},
+        "fire_detection": {"network": "small_networks:RedIsFire"},
         "lane_detection": {"network": "small_networks:BrightLines", "outputs": "area_mask"},
         "semantic_segmentation": {"network": "small_networks:Thresholds"},
         "traffic_sign_classification": {
@@ -37,7 +37,7 @@ def scenario(tmp_path, monkeypatch):
             "max_regions": 2,
         },
     }
-    core = {"budget": "8MiB", "cache_dir": str(tmp_path / "cache"), "nodes": [*reversed(tasks)]}
+    core = {"budget": "8MiB", "cache_dir": str(cache_dir), "nodes": [*reversed(tasks)]}
     sections = {"swapnet": core, **tasks}
     path = tmp_path / "scenario.yaml"
     path.write_text(
@@ -48,13 +48,14 @@ def scenario(tmp_path, monkeypatch):
 
 @pytest.fixture
 def bag(tmp_path):
-    """Noise of growing brightness, 10 Hz, the fourth frame of another size."""
+    """Fires in the dark, 10 Hz, the fourth frame of another size."""
     path = tmp_path / "bag"
     random = np.random.default_rng(0)
     with BagWriter(path) as writer:
         for number in range(FRAMES):
             shape = (48, 64, 3) if number == 3 else (72, 96, 3)
-            image = random.integers(0, 40 * (number + 1), shape, dtype=np.uint8)
+            image = random.integers(0, 20 * (number + 1), shape, dtype=np.uint8)
+            image[10:30, 5 + 4 * number : 30 + 4 * number] = 255, 40, 20
             stamp_ns = 1_700_000_000_000_000_000 + number * 100_000_000
             writer.write_image("/camera/image_raw", image, stamp_ns=stamp_ns, frame_id="camera")
     return path
