@@ -64,9 +64,10 @@ def compare_runs(runs: Sequence[EvaluateOptions]) -> dict[str, Any]:
         "frames_done": outcomes[reference]["frames_done"],
         "runs": rows,
     }
-    path = runs[0].out / _FILE
-    path.write_text(json.dumps(comparison, indent=2) + "\n", encoding="utf-8")
-    return comparison
+    text = json.dumps(comparison, indent=2)
+    (runs[0].out / _FILE).write_text(text + "\n", encoding="utf-8")
+    read_back: dict[str, Any] = json.loads(text)
+    return read_back
 
 
 def _row(folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
