@@ -22,6 +22,7 @@ class ProblemKind(str, Enum):
     UNLISTED_FILE = "unlisted_file"
     UNREADABLE_FILE = "unreadable_file"
     TRUNCATED = "truncated"
+    NO_INDEX = "no_index"
     DAMAGED = "damaged"
     UNKNOWN_TYPE = "unknown_type"
     UNREADABLE_MESSAGE = "unreadable_message"
@@ -63,6 +64,8 @@ _SENTENCES: Mapping[ProblemKind, str] = {
     ProblemKind.UNREADABLE_FILE: "nothing of {topic} can be read: {detail}",
     ProblemKind.TRUNCATED: "{topic} is cut off {detail}; all before was read. The recorder was "
     "killed, or the copy is not whole: copy it again",
+    ProblemKind.NO_INDEX: "{topic} has no index that can be used ({detail}), so it was read from "
+    "its beginning to its end; `mcap recover` makes one",
     ProblemKind.DAMAGED: "{topic} is damaged ({detail}); the rest was read. Copy the bag again",
     ProblemKind.UNKNOWN_TYPE: "the {count} messages of {topic} cannot be read: {detail}. Record "
     "the bag as MCAP, which keeps the definitions",
