@@ -128,8 +128,8 @@ def _checked_topic(topic: str) -> str:
     parts = topic.strip("/").split("/")
     if not all(part.isidentifier() and part.isascii() for part in parts):
         raise InputError(
-            f"'{topic}' is no name of a topic: letters, digits and _ stand between its slashes, and "
-            "no digit right behind one"
+            f"'{topic}' is no name of a topic: it has letters, digits and _ between slashes, "
+            "and no digit right behind one"
         )
     return "/" + "/".join(parts)
 

@@ -30,7 +30,6 @@ class ProblemKind(str, Enum):
     EMPTY_TOPIC = "empty_topic"
     UNDECODABLE_IMAGE = "undecodable_image"
     MIXED_ENCODINGS = "mixed_encodings"
-    MIXED_SIZES = "mixed_sizes"
     STAMPS_BACKWARDS = "stamps_backwards"
     NO_STAMP = "no_stamp"
 
@@ -78,8 +77,6 @@ _SENTENCES: Mapping[ProblemKind, str] = {
     "(the first, number {detail})",
     ProblemKind.MIXED_ENCODINGS: "the images of {topic} are {detail}; each was decoded as it says "
     "itself. If that is not meant, two cameras publish there",
-    ProblemKind.MIXED_SIZES: "the images of {topic} have several sizes: {detail}. If that is not "
-    "meant, two cameras publish there",
     ProblemKind.STAMPS_BACKWARDS: "{count} images of {topic} have an earlier stamp than the one "
     "before ({detail}); near ones were put in order, others came as recorded. Is the "
     "camera's clock set back, or a loop recorded?",
