@@ -23,13 +23,14 @@ import yaml
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from swapnet_ros.evaluation.detection_metrics import (
+from swapnet_ros.evaluation.metrics.detections import (
     MatchCounts,
     match_detections,
     merge_labels,
-    read_yolo_labels,
 )
-from swapnet_ros.evaluation.lane_metrics import area_between, columns_of_mask, mask_iou
+from swapnet_ros.evaluation.metrics.lanes import mask_iou
+from swapnet_ros.evaluation.truth.lane_columns import area_between, columns_of_mask
+from swapnet_ros.evaluation.truth.yolo import read_yolo_labels
 from swapnet_ros.msg import ClassificationArray, DetectionArray, LaneArray, SwapStatus
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.images import decode_image, encode_image

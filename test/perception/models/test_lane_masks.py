@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from swapnet_ros.evaluation.lane_metrics import (
-    TUSIMPLE_ROWS,
-    columns_at,
-    columns_of_mask,
-    mean_score,
-    tusimple_score,
-)
+from swapnet_ros.evaluation.metrics.lanes import mean_score, tusimple_score
+from swapnet_ros.evaluation.truth.lane_columns import TUSIMPLE_ROWS, columns_at, columns_of_mask
 from swapnet_ros.perception.errors import NetworkOutputError
 from swapnet_ros.perception.models.lane_masks import AreaMaskDecoder, LineMaskDecoder, read_mask
 
