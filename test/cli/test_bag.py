@@ -79,18 +79,45 @@ def test_more_frames_than_there_are_start_over(swapnet, folder, tmp_path):
     np.testing.assert_array_equal(frames[6].image, picture(0))
 
 
+def test_labels_become_topics(swapnet, folder, tmp_path):
+    (folder / "street_0.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    (folder / "street_2.txt").write_text("")
+    options = ("--labels", folder, "--label-names", "bus, car", "--json")
+    done = swapnet("bag", folder, "--out", tmp_path / "bag", *options)
+    assert done.exit_code == 0, done.errors
+    assert json.loads(done.output)["labelled_count"] == 2
+    with BagReader(tmp_path / "bag") as reader:
+        labels = list(reader.messages("/image/labels/detections"))
+        vision = list(reader.messages("/image/labels/vision/detections"))
+    (first_ns, first), (last_ns, last) = labels
+    assert (first_ns, last_ns) == (1_000_000_000, 1_200_000_000)
+    assert (first.width, first.height, last.detections) == (64, 48, [])
+    (box,) = first.detections
+    assert (box.label, box.class_id, box.score) == ("car", 1, 1.0)
+    assert (box.x_min, box.y_min, box.x_max, box.y_max) == (24.0, 12.0, 40.0, 36.0)
+    assert len(vision) == 2
+
+
+def test_labels_of_other_images_fail(swapnet, folder, tmp_path):
+    (folder / "street_0.txt").rename(folder / "avenue.txt")
+    options = ("--labels", folder, "--label-names", "bus,car")
+    done = swapnet("bag", folder, "--out", tmp_path / "bag", *options)
+    assert done.exit_code == 1
+    assert "0 of them have labels" in done.output
+
+
 def test_ctrl_c_leaves_a_whole_bag(swapnet, folder, tmp_path, monkeypatch):
     import swapnet_ros.cli.bag as command
 
     make_bag = command.make_bag
 
-    def interrupted(source, path, options, progress):
+    def interrupted(source, path, options, *, labels, progress):
         def stop(done):
             progress(done)
             if done == 2:
                 raise KeyboardInterrupt
 
-        return make_bag(source, path, options, stop)
+        return make_bag(source, path, options, labels=labels, progress=stop)
 
     monkeypatch.setattr(command, "make_bag", interrupted)
     done = swapnet("bag", folder, "--out", tmp_path / "bag")
@@ -109,6 +136,8 @@ def test_ctrl_c_leaves_a_whole_bag(swapnet, folder, tmp_path, monkeypatch):
         ("empty", ("--out", "bag"), "has no images"),
         ("broken", ("--out", "bag"), "cut.png: .* cannot be decoded|cut.png: .*cut off"),
         ("pictures", ("--info",), "has no storage file"),
+        ("pictures", ("--out", "bag", "--labels", "pictures"), "class names|classes.txt"),
+        ("pictures", ("--out", "bag", "--labels", "empty"), "no known labels"),
     ],
 )
 def test_bad_input_is_refused(swapnet, folder, tmp_path, monkeypatch, source, options, message):
