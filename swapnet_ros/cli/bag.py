@@ -11,15 +11,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from swapnet_core.errors import InputError
 from swapnet_core.sizes import format_size
 from swapnet_ros.evaluation.bags.image_sources import open_source
 from swapnet_ros.evaluation.bags.inspection import BagInfo, TopicInfo, inspect_bag
-from swapnet_ros.evaluation.bags.making import BagOptions, make_bag
+from swapnet_ros.evaluation.bags.making import BagOptions, MadeBag, make_bag
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.writer import BagStorage, ImageCompression
+from swapnet_ros.evaluation.truth.file_truth import FileTruth
+from swapnet_ros.evaluation.truth.label_files import KINDS, open_label_files
 
 _PROBLEMS_FOUND = 1
 
@@ -49,6 +51,18 @@ def bag(
         int | None,
         typer.Option(min=1, help="How many images; a video or a folder with fewer starts over."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="File or folder with the images' labels, which become topics."),
+    ] = None,
+    label_kind: Annotated[
+        str | None,
+        typer.Option(help=f"Kind of the labels, where a folder has several: {', '.join(KINDS)}."),
+    ] = None,
+    label_names: Annotated[
+        str | None,
+        typer.Option(help="Class names by number, with commas; else as they stand by the labels."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Make a bag from a video, a folder of images or a camera (Ctrl-C ends it), or check one."""
@@ -64,23 +78,41 @@ def bag(
         compression=compressed,
         image_count=frames,
     )
-    _make(source, out, options, rate_hz=rate, as_json=as_json)
-
-
-def _make(
-    source: str, out: Path, options: BagOptions, *, rate_hz: float | None, as_json: bool
-) -> None:
-    images = open_source(source, rate_hz=rate_hz)
+    found = None if labels is None else _open_labels(labels, label_kind, label_names)
+    images = open_source(source, rate_hz=rate)
     with _progress() as progress:
-        task = progress.add_task("images", total=options.image_count or images.image_count)
-        made = make_bag(images, out, options, lambda done: progress.update(task, completed=done))
+        task = progress.add_task("images", total=frames or images.image_count)
+        made = make_bag(
+            images,
+            out,
+            options,
+            labels=found,
+            progress=lambda done: progress.update(task, completed=done),
+        )
     if as_json:
         print(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
-        return
+    else:
+        _show_made(made, options)
+    if labels is not None and made.labelled_count == 0:
+        raise typer.Exit(_PROBLEMS_FOUND)
+
+
+def _open_labels(path: Path, kind: str | None, names: str | None) -> FileTruth:
+    given = () if names is None else tuple(name.strip() for name in names.split(","))
+    return FileTruth(open_label_files(path, kind=kind, labels=given), tolerance_ns=0)
+
+
+def _show_made(made: MadeBag, options: BagOptions) -> None:
     how = "stopped; " if made.is_interrupted else ""
     print(
         f"{how}{made.path}: {made.image_count} images on {made.topic}, {made.duration_s:.3f} s long"
     )
+    print(f"{made.labelled_count} of them have labels, on topics below {options.labels_topic}")
+    if made.ignored_boxes:
+        print(
+            f"{made.ignored_boxes} boxes are marked as not to count (difficult, or a crowd), which "
+            "messages cannot say; they were left out: evaluate with the label files instead"
+        )
 
 
 def _inspect(path: Path, *, as_json: bool) -> None:
@@ -98,12 +130,13 @@ def _inspect(path: Path, *, as_json: bool) -> None:
 def _show(found: BagInfo, console: Console) -> None:
     size = format_size(found.size_bytes)
     console.print(f"{found.path}: {size} in {', '.join(found.files)}", highlight=False)
-    table = Table("topic", "type", "messages", "images", "rate", "format")
+    table = Table(Column("topic", overflow="fold"), "type", "messages", "images", "rate", "format")
     for topic in found.topics:
         table.add_row(*map(escape, _cells(topic)))
     console.print(table)
     for problem in found.problems:
-        console.print(f"[yellow]{problem.kind.value}:[/yellow] {escape(problem.sentence)}")
+        line = f"[yellow]{problem.kind.value}:[/yellow] {escape(problem.sentence)}"
+        console.print(line, highlight=False, soft_wrap=True)
     if not found.problems:
         console.print("nothing is wrong with it")
 
@@ -128,8 +161,8 @@ def _checked_topic(topic: str) -> str:
     parts = topic.strip("/").split("/")
     if not all(part.isidentifier() and part.isascii() for part in parts):
         raise InputError(
-            f"'{topic}' is no name of a topic: it has letters, digits and _ between slashes, and no "
-            "digit behind a slash"
+            f"'{topic}' is no name of a topic: it has letters, digits and _ between slashes, "
+            "and no digit right behind one"
         )
     return "/" + "/".join(parts)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from swapnet_ros.evaluation.bags.problems import ProblemKind, ProblemTally
 
+_SHOWN = 4  # of several encodings or sizes
+
 
 class ImageWatch:
     """Counts the images of each topic and tells a tally what is wrong. Use from one thread."""
@@ -63,17 +65,15 @@ class ImageWatch:
         for topic, count in self._backwards.items():
             detail = f"by {self._largest_step_ns[topic] / 1e9:.6g} s at most"
             self._tally.put(ProblemKind.STAMPS_BACKWARDS, topic, detail=detail, count=count)
-        kinds = (
-            (ProblemKind.MIXED_ENCODINGS, self._encodings),
-            (ProblemKind.MIXED_SIZES, self._sizes),
-        )
-        for kind, found in kinds:
-            for topic, values in found.items():
-                if len(values) > 1:
-                    self._tally.put(kind, topic, detail=_listed(values), count=len(values))
+        for topic, values in self._encodings.items():
+            if len(values) > 1:
+                detail, count = _listed(values), len(values)
+                self._tally.put(ProblemKind.MIXED_ENCODINGS, topic, detail=detail, count=count)
 
 
 def _listed(values: Counter[str]) -> str:
     if len(values) < 2:
         return "".join(values)
-    return ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
+    shown = [f"{value} ({count})" for value, count in sorted(values.items())]
+    more = [f"{len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    return ", ".join(shown[:_SHOWN] + more)

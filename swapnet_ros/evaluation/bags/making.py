@@ -1,4 +1,4 @@
-"""Makes a bag out of images, with the list of which image has which stamp beside it."""
+"""Makes a bag out of images and labels, with the list of which image has which stamp beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swapnet_ros.evaluation.bags.image_sources import ImageSource, SourceImage
+from swapnet_ros.evaluation.bags.label_messages import label_results
 from swapnet_ros.evaluation.bags.problems import BagError
 from swapnet_ros.evaluation.bags.writer import BagStorage, BagWriter, ImageCompression
+from swapnet_ros.evaluation.truth.file_truth import FileTruth
+from swapnet_ros.evaluation.truth.frame import TruthFrame
 
 IMAGE_LIST = "images.csv"
 
@@ -34,6 +37,11 @@ class BagOptions:
     image_count: int | None
 
     @property
+    def labels_topic(self) -> str:
+        """Where the labels go: topics below this name."""
+        return f"{self.topic}/labels"
+
+    @property
     def published_topic(self) -> str:
         """Where the images go."""
         return self.topic if self.compression is None else f"{self.topic}/compressed"
@@ -47,6 +55,9 @@ class MadeBag:
         path: the bag's folder.
         topic: where the images are.
         image_count: how many there are.
+        labelled_count: how many of them have labels.
+        ignored_boxes: labelled boxes that should not count and were left out, since no message can
+            say that.
         duration_s: from the first stamp to the last.
         is_interrupted: somebody pressed Ctrl-C before the end.
     """
@@ -54,12 +65,19 @@ class MadeBag:
     path: Path
     topic: str
     image_count: int
+    labelled_count: int
+    ignored_boxes: int
     duration_s: float
     is_interrupted: bool
 
 
 def make_bag(
-    source: ImageSource, path: Path, options: BagOptions, progress: Callable[[int], None]
+    source: ImageSource,
+    path: Path,
+    options: BagOptions,
+    *,
+    labels: FileTruth | None,
+    progress: Callable[[int], None],
 ) -> MadeBag:
     """Write a source's images into a new bag.
 
@@ -69,12 +87,14 @@ def make_bag(
         source: gives the images.
         path: of the bag's folder; it must not exist.
         options: how to make it.
+        labels: the images' labels, found by the images' names; None without labels.
         progress: is told after each image how many there are.
 
     Raises:
         BagError: the bag cannot be written, or the source gives no image.
+        LabelsError: a label file cannot be read.
     """
-    count = first_ns = last_ns = 0
+    count = labelled = ignored = first_ns = last_ns = 0
     is_interrupted = False
     with (
         BagWriter(path, storage=options.storage) as writer,
@@ -88,6 +108,10 @@ def make_bag(
                 rows.writerow((image.stamp_ns, image.name, options.published_topic))
                 first_ns, last_ns = first_ns or image.stamp_ns, image.stamp_ns
                 count += 1
+                truth = labels and labels.find(image.stamp_ns, name=image.name)
+                if truth is not None:
+                    ignored += _write_labels(writer, truth, image, options)
+                    labelled += 1
                 progress(count)
         except KeyboardInterrupt:
             is_interrupted = True  # the caller tells whoever pressed it
@@ -95,6 +119,8 @@ def make_bag(
         path=path,
         topic=options.published_topic,
         image_count=count,
+        labelled_count=labelled,
+        ignored_boxes=ignored,
         duration_s=(last_ns - first_ns) / 1e9,
         is_interrupted=is_interrupted,
     )
@@ -126,3 +152,20 @@ def _write(writer: BagWriter, image: SourceImage, options: BagOptions) -> None:
         writer.write_compressed_data(topic, image.data, compression, **header)
     else:
         writer.write_compressed_image(topic, image.image, compression, **header)
+
+
+def _write_labels(
+    writer: BagWriter, truth: TruthFrame, image: SourceImage, options: BagOptions
+) -> int:
+    """Write an image's labels; return how many boxes had to be left out."""
+    height, width = image.image.shape[:2]
+    labels = label_results(truth, width=width, height=height)
+    for result in labels.results:
+        writer.write_result(
+            options.labels_topic,
+            result,
+            network="labels",
+            stamp_ns=image.stamp_ns,
+            frame_id=options.frame_id,
+        )
+    return labels.ignored_boxes

@@ -68,16 +68,19 @@ def types_of(definitions: Iterable[tuple[str, MessageDefinition]]) -> BagTypes:
     Args:
         definitions: type and definition for each topic; the format is NONE where the bag has none.
     """
-    fields, unreadable = dict(_known_fields()), {}
+    own: Fields = {}
+    unreadable = {}
     for type_name, definition in definitions:
         try:
-            fields.update(_parse(type_name, definition))
+            own.update(_parse(type_name, definition))
         except Exception as error:  # the parser's and its grammar's many kinds
             unreadable[type_name] = str(error)
-    return BagTypes(store=_store(fields), unreadable=unreadable)
+    known = _known_fields()
+    is_known = all(known.get(name) == fields for name, fields in own.items())
+    store = _known_store() if is_known else _store({**known, **own})
+    return BagTypes(store=store, unreadable=unreadable)
 
 
-@lru_cache(maxsize=1)
 def known_types() -> Typestore:
     """The types that are known without a bag: common interfaces, `vision_msgs` and our own.
 
@@ -89,7 +92,7 @@ def known_types() -> Typestore:
             f"the definitions of the {OWN_PACKAGE} messages are not found; source this workspace's "
             "install/setup.bash, or install the package anew"
         )
-    return _store(_known_fields())
+    return _known_store()
 
 
 def _parse(type_name: str, definition: MessageDefinition) -> Fields:
@@ -113,6 +116,11 @@ def _known_fields() -> Fields:
     for name, text in _own_definitions().items():
         fields.update(get_types_from_msg(text, f"{OWN_PACKAGE}/msg/{name}"))
     return fields
+
+
+@lru_cache(maxsize=1)
+def _known_store() -> Typestore:
+    return _store(_known_fields())
 
 
 def _store(fields: Fields) -> Typestore:

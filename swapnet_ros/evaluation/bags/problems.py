@@ -22,6 +22,7 @@ class ProblemKind(str, Enum):
     UNLISTED_FILE = "unlisted_file"
     UNREADABLE_FILE = "unreadable_file"
     TRUNCATED = "truncated"
+    NO_INDEX = "no_index"
     DAMAGED = "damaged"
     UNKNOWN_TYPE = "unknown_type"
     UNREADABLE_MESSAGE = "unreadable_message"
@@ -29,7 +30,6 @@ class ProblemKind(str, Enum):
     EMPTY_TOPIC = "empty_topic"
     UNDECODABLE_IMAGE = "undecodable_image"
     MIXED_ENCODINGS = "mixed_encodings"
-    MIXED_SIZES = "mixed_sizes"
     STAMPS_BACKWARDS = "stamps_backwards"
     NO_STAMP = "no_stamp"
 
@@ -63,6 +63,8 @@ _SENTENCES: Mapping[ProblemKind, str] = {
     ProblemKind.UNREADABLE_FILE: "nothing of {topic} can be read: {detail}",
     ProblemKind.TRUNCATED: "{topic} is cut off {detail}; all before was read. The recorder was "
     "killed, or the copy is not whole: copy it again",
+    ProblemKind.NO_INDEX: "{topic} has no index that can be used ({detail}), so it was read from "
+    "its beginning to its end; `mcap recover` makes one",
     ProblemKind.DAMAGED: "{topic} is damaged ({detail}); the rest was read. Copy the bag again",
     ProblemKind.UNKNOWN_TYPE: "the {count} messages of {topic} cannot be read: {detail}. Record "
     "the bag as MCAP, which keeps the definitions",
@@ -75,8 +77,6 @@ _SENTENCES: Mapping[ProblemKind, str] = {
     "(the first, number {detail})",
     ProblemKind.MIXED_ENCODINGS: "the images of {topic} are {detail}; each was decoded as it says "
     "itself. If that is not meant, two cameras publish there",
-    ProblemKind.MIXED_SIZES: "the images of {topic} have several sizes: {detail}. If that is not "
-    "meant, two cameras publish there",
     ProblemKind.STAMPS_BACKWARDS: "{count} images of {topic} have an earlier stamp than the one "
     "before ({detail}); near ones were put in order, others came as recorded. Is the "
     "camera's clock set back, or a loop recorded?",

@@ -54,6 +54,8 @@ class BagReader(AbstractContextManager["BagReader"]):
         """
         self.path = path
         self._tally = ProblemTally()
+        self._files: tuple[StorageFile, ...] = ()
+        self._types: Mapping[str, str] = {}
         with ExitStack() as stack:
             self._files = self._open_files(stack)
             self._stack = stack.pop_all()

@@ -104,9 +104,13 @@ class StorageFile:
             self._reader = reader
         except Exception as error:  # rosbags parses bytes of any kind, with errors of any kind
             if self._plain.suffix != ".mcap":
-                raise BagError(f"{self.path} cannot be read: {error}") from error
+                raise BagError(
+                    f"{error}; `sqlite3 {self.path} .recover` may save a part of it"
+                ) from error
             self._scan = McapScan(self._plain)
             self._report(self._scan, tally)
+            if self._scan.damage.cut_off_at is None:
+                tally.add(ProblemKind.NO_INDEX, self.path.name, detail=str(error))
 
     def _indexed(self, reader: Reader, topics: Collection[str]) -> Iterator[RawMessage]:
         connections = [each for each in reader.connections if each.topic in topics]
