@@ -26,44 +26,56 @@ from swapnet_ros.evaluation.truth.label_files import KINDS, open_label_files
 _PROBLEMS_FOUND = 1
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(help="A video, a folder of images, a camera's number; a bag, for --info.")
+]
+OutOption = Annotated[Path | None, typer.Option(help="The bag's folder; it must not exist.")]
+InfoOption = Annotated[
+    bool, typer.Option("--info", help="Read a bag to its end; say what it holds, what is wrong.")
+]
+CompressedOption = Annotated[
+    ImageCompression | None,
+    typer.Option(help="Compress the images; files that are so already are taken as they are."),
+]
+StorageOption = Annotated[BagStorage, typer.Option(help="How to store it.")]
+RateOption = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Images per second; a video has its own, a folder 10."),
+]
+TopicOption = Annotated[str, typer.Option(help="Topic of the images.")]
+FrameIdOption = Annotated[str, typer.Option(help="Frame of the images' headers.")]
+FramesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many images; a video or a folder with fewer starts over."),
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option(help="File or folder with the images' labels, which become topics.")
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option(help=f"Kind of the labels, where a folder has several: {', '.join(KINDS)}."),
+]
+NamesOption = Annotated[
+    str | None,
+    typer.Option(help="Class names by number, with commas; else as they stand by the labels."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
 def bag(
-    source: Annotated[
-        str,
-        typer.Argument(help="A video, a folder of images, a camera's number; a bag, for --info."),
-    ],
-    out: Annotated[Path | None, typer.Option(help="The bag's folder; it must not exist.")] = None,
-    info: Annotated[
-        bool,
-        typer.Option("--info", help="Read a bag to its end; say what it holds, what is wrong."),
-    ] = False,
-    compressed: Annotated[
-        ImageCompression | None,
-        typer.Option(help="Compress the images; files that are so already are taken as they are."),
-    ] = None,
-    storage: Annotated[BagStorage, typer.Option(help="How to store it.")] = BagStorage.MCAP,
-    rate: Annotated[
-        float | None,
-        typer.Option(min=0.001, help="Images per second; a video has its own, a folder 10."),
-    ] = None,
-    topic: Annotated[str, typer.Option(help="Topic of the images.")] = "/image",
-    frame_id: Annotated[str, typer.Option(help="Frame of the images' headers.")] = "camera",
-    frames: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many images; a video or a folder with fewer starts over."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="File or folder with the images' labels, which become topics."),
-    ] = None,
-    label_kind: Annotated[
-        str | None,
-        typer.Option(help=f"Kind of the labels, where a folder has several: {', '.join(KINDS)}."),
-    ] = None,
-    label_names: Annotated[
-        str | None,
-        typer.Option(help="Class names by number, with commas; else as they stand by the labels."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    source: SourceArgument,
+    out: OutOption = None,
+    info: InfoOption = False,
+    compressed: CompressedOption = None,
+    storage: StorageOption = BagStorage.MCAP,
+    rate: RateOption = None,
+    topic: TopicOption = "/image",
+    frame_id: FrameIdOption = "camera",
+    frames: FramesOption = None,
+    labels: LabelsOption = None,
+    label_kind: KindOption = None,
+    label_names: NamesOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a bag from a video, a folder of images or a camera (Ctrl-C ends it), or check one."""
     if info:

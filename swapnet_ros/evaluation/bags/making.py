@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from swapnet_ros.evaluation.bags.image_sources import ImageSource, SourceImage
 from swapnet_ros.evaluation.bags.label_messages import label_results
@@ -94,36 +95,84 @@ def make_bag(
         BagError: the bag cannot be written, or the source gives no image.
         LabelsError: a label file cannot be read.
     """
-    count = labelled = ignored = first_ns = last_ns = 0
     is_interrupted = False
     with (
         BagWriter(path, storage=options.storage) as writer,
-        (path / IMAGE_LIST).open("w", encoding="utf-8", newline="") as file,
+        (path / IMAGE_LIST).open("w", encoding="utf-8", newline="") as image_list,
     ):
-        rows = csv.writer(file)
-        rows.writerow(("stamp_ns", "file", "topic"))
+        maker = _Maker(writer, image_list, options, labels)
         try:
             for image in _wanted(source, options.image_count):
-                _write(writer, image, options)
-                rows.writerow((image.stamp_ns, image.name, options.published_topic))
-                first_ns, last_ns = first_ns or image.stamp_ns, image.stamp_ns
-                count += 1
-                truth = labels and labels.find(image.stamp_ns, name=image.name)
-                if truth is not None:
-                    ignored += _write_labels(writer, truth, image, options)
-                    labelled += 1
-                progress(count)
+                maker.add(image)
+                progress(maker.image_count)
         except KeyboardInterrupt:
             is_interrupted = True  # the caller tells whoever pressed it
     return MadeBag(
         path=path,
         topic=options.published_topic,
-        image_count=count,
-        labelled_count=labelled,
-        ignored_boxes=ignored,
-        duration_s=(last_ns - first_ns) / 1e9,
+        image_count=maker.image_count,
+        labelled_count=maker.labelled_count,
+        ignored_boxes=maker.ignored_boxes,
+        duration_s=maker.duration_s,
         is_interrupted=is_interrupted,
     )
+
+
+class _Maker:
+    """Adds images with their labels to a bag and its list. Use from one thread."""
+
+    def __init__(
+        self, writer: BagWriter, image_list: TextIO, options: BagOptions, labels: FileTruth | None
+    ) -> None:
+        self._writer = writer
+        self._options = options
+        self._labels = labels
+        self._rows = csv.writer(image_list)
+        self._rows.writerow(("stamp_ns", "file", "topic"))
+        self._first_ns = self._last_ns = 0
+        self.image_count = self.labelled_count = self.ignored_boxes = 0
+
+    @property
+    def duration_s(self) -> float:
+        """From the first stamp to the last."""
+        return (self._last_ns - self._first_ns) / 1e9
+
+    def add(self, image: SourceImage) -> None:
+        """Write an image, its labels and its row."""
+        self._write_image(image)
+        self._rows.writerow((image.stamp_ns, image.name, self._options.published_topic))
+        self._first_ns, self._last_ns = self._first_ns or image.stamp_ns, image.stamp_ns
+        self.image_count += 1
+        if self._labels is None:
+            return
+        truth = self._labels.find(image.stamp_ns, name=image.name)
+        if truth is not None:
+            self._write_labels(truth, image)
+            self.labelled_count += 1
+
+    def _write_image(self, image: SourceImage) -> None:
+        header = {"stamp_ns": image.stamp_ns, "frame_id": self._options.frame_id}
+        topic, compression = self._options.published_topic, self._options.compression
+        if compression is None:
+            self._writer.write_image(topic, image.image, **header)
+        elif image.data is not None and image.compression is compression:
+            # as the file is: compressed once more, it would not be the same picture
+            self._writer.write_compressed_data(topic, image.data, compression, **header)
+        else:
+            self._writer.write_compressed_image(topic, image.image, compression, **header)
+
+    def _write_labels(self, truth: TruthFrame, image: SourceImage) -> None:
+        height, width = image.image.shape[:2]
+        labels = label_results(truth, width=width, height=height)
+        for result in labels.results:
+            self._writer.write_result(
+                self._options.labels_topic,
+                result,
+                network="labels",
+                stamp_ns=image.stamp_ns,
+                frame_id=self._options.frame_id,
+            )
+        self.ignored_boxes += labels.ignored_boxes
 
 
 def _wanted(source: ImageSource, image_count: int | None) -> Iterator[SourceImage]:
@@ -140,32 +189,3 @@ def _wanted(source: ImageSource, image_count: int | None) -> Iterator[SourceImag
             raise BagError("the source gives no image")
         if image_count is None:
             return
-
-
-def _write(writer: BagWriter, image: SourceImage, options: BagOptions) -> None:
-    header = {"stamp_ns": image.stamp_ns, "frame_id": options.frame_id}
-    topic, compression = options.published_topic, options.compression
-    if compression is None:
-        writer.write_image(topic, image.image, **header)
-    elif image.data is not None and image.compression is compression:
-        # as the file is: compressed once more, it would not be the same picture
-        writer.write_compressed_data(topic, image.data, compression, **header)
-    else:
-        writer.write_compressed_image(topic, image.image, compression, **header)
-
-
-def _write_labels(
-    writer: BagWriter, truth: TruthFrame, image: SourceImage, options: BagOptions
-) -> int:
-    """Write an image's labels; return how many boxes had to be left out."""
-    height, width = image.image.shape[:2]
-    labels = label_results(truth, width=width, height=height)
-    for result in labels.results:
-        writer.write_result(
-            options.labels_topic,
-            result,
-            network="labels",
-            stamp_ns=image.stamp_ns,
-            frame_id=options.frame_id,
-        )
-    return labels.ignored_boxes
