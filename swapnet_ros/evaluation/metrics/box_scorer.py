@@ -51,13 +51,6 @@ class _ClassTally:
         self.hits.extend((_BITS @ matches.hits[:, kept]).tolist())
         self.ignored.extend((_BITS @ matches.ignored[:, kept]).tolist())
 
-    def merge(self, other: _ClassTally) -> None:
-        self.labelled += other.labelled
-        self.counts += other.counts
-        self.scores.extend(other.scores)
-        self.hits.extend(other.hits)
-        self.ignored.extend(other.ignored)
-
     def precisions(self) -> NDArray[np.float64] | None:
         """The average precision at each threshold; None where nothing is labelled."""
         if not self.labelled:
@@ -127,13 +120,6 @@ class BoxScorer:
             matches = match_boxes(scores, corners(detections), boxes)
             self._tallies.setdefault(name, _ClassTally()).add(matches, boxes, self._min_score)
         return True
-
-    def merge(self, other: BoxScorer) -> None:
-        """Take the frames of another scorer of the same settings, as if they came after these."""
-        self._frames += other._frames
-        self._known |= other._known
-        for name, tally in other._tallies.items():
-            self._tallies.setdefault(name, _ClassTally()).merge(tally)
 
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of.

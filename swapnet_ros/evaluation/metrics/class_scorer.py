@@ -50,14 +50,6 @@ class ClassScorer:
         self._frames += 1
         return True
 
-    def merge(self, other: ClassScorer) -> None:
-        """Take the frames of another scorer of the same settings."""
-        self._frames += other._frames
-        self._regions_unlabelled += other._regions_unlabelled
-        self._labels_unanswered += other._labels_unanswered
-        self._known |= other._known
-        self._answers.merge(other._answers.as_dict())
-
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of."""
         names = list(self._answers)

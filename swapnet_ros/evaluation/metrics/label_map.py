@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-
-import yaml
 
 from swapnet_ros.evaluation.truth.errors import TruthError
-from swapnet_ros.evaluation.truth.text_files import read_text
 
 
 class LabelMap:
@@ -41,28 +37,6 @@ class LabelMap:
                 self._add(name, plain_name(group))
         for name in {plain_name(each) for each in ignored}:
             self._add(name, None)
-
-    @classmethod
-    def read(cls, path: Path) -> LabelMap:
-        """Read a YAML file: a mapping from class to list of names; the class `ignored` is none.
-
-        Raises:
-            LabelsError: the file cannot be read.
-            TruthError: it is of another form, or has a name twice.
-        """
-        text = read_text(path)
-        try:
-            content = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise TruthError(f"{path} is no YAML: {error}") from error
-        is_right = isinstance(content, dict) and all(
-            isinstance(names, list) for names in content.values()
-        )
-        if not is_right:
-            raise TruthError(f"{path} must map classes to lists of names, as 'vehicle: [car, bus]'")
-        groups = {str(group): [str(name) for name in names] for group, names in content.items()}
-        ignored = groups.pop("ignored", [])
-        return cls(groups, ignored=ignored)
 
     def name_of(self, label: str) -> str | None:
         """The name under which a class is compared; None where it is ignored."""

@@ -54,12 +54,6 @@ class MaskScorer:
                 self._pixels.add(name, NOTHING if answer is None else answer, int(counts[pair]))
         return True
 
-    def merge(self, other: MaskScorer) -> None:
-        """Take the frames of another scorer of the same settings."""
-        self._frames += other._frames
-        self._known |= other._known
-        self._pixels.merge(other._pixels.as_dict())
-
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of.
 

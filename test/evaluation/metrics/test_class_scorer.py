@@ -85,15 +85,15 @@ def test_names_are_mapped_and_ignored_classes_left_out():
     assert summary["only_in_labels"] == ["blue"]
 
 
-def test_states_merge():
-    first, second, both = (ClassScorer(_LABELS) for _ in range(3))
-    for scorer, truth in ((first, _image("red")), (second, _boxes(("off", 0)))):
-        for each in (scorer, both):
-            each.add(_result(_region("red", width=10)), truth)
-    restored = ClassScorer(_LABELS)
+def test_a_state_goes_through_json():
+    first, restored, both = (ClassScorer(_LABELS) for _ in range(3))
+    result = _result(_region("red", width=10))
+    first.add(result, _image("red"))
+    for truth in (_image("red"), _boxes(("off", 0))):
+        both.add(result, truth)
 
     restored.restore(json.loads(json.dumps(first.state())))
-    restored.merge(second)
+    restored.add(result, _boxes(("off", 0)))
 
     assert restored.summary() == both.summary()
     assert restored.state() == both.state()
