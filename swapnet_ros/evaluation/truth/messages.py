@@ -44,7 +44,7 @@ def read_truth(message: Any, labels: Sequence[str] = ()) -> TruthFrame:
     kind = getattr(message, "__msgtype__", type(message).__name__)
     if kind not in _READERS:
         raise TruthError(
-            f"messages of {kind} cannot be read as labels; {', '.join(sorted(_READERS))} can"
+            f"messages of {kind} cannot be read as labels; {', '.join(TRUTH_TYPES)} can"
         )
     return _READERS[kind](message, tuple(labels))
 

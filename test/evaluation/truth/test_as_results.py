@@ -55,7 +55,9 @@ def test_labels_as_results_are_scored_as_perfect(truth):
     summaries = {task: scorer.summary() for task, scorer in scorers.items()}
 
     figures = summaries["object_detection"]
-    assert (figures["map_50_95"], figures["precision"], figures["recall"]) == pytest.approx((1, 1, 1))
+    assert (figures["map_50_95"], figures["precision"], figures["recall"]) == pytest.approx(
+        (1, 1, 1)
+    )
     assert summaries["semantic_segmentation"]["miou"] == 1.0
     assert summaries["natural_scene_classification"]["top_1"] == 1.0
     assert summaries["lane_detection"]["accuracy"] == 1.0
