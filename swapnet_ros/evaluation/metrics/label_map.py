@@ -55,6 +55,18 @@ class LabelMap:
         self._names[name] = group
 
 
+class KnownClasses:
+    """The classes that a network can find, under the names by which they are compared."""
+
+    def __init__(self, network_labels: Sequence[str], label_map: LabelMap) -> None:
+        """Take a network's labels; without any nobody can tell, and it may know every class."""
+        self._names = frozenset(label_map.names_of(network_labels))
+
+    def __contains__(self, name: str | None) -> bool:
+        """Whether the network can find a class; an ignored one, None, it cannot."""
+        return name is not None and (not self._names or name in self._names)
+
+
 def plain_name(label: str) -> str:
     """A name as it is compared: small letters, single spaces."""
     return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())

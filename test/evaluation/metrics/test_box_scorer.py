@@ -187,10 +187,19 @@ def test_names_of_one_side_only_are_reported():
     )
 
     summary = scorer.summary()
-    assert summary["only_in_labels"] == ["tram"]
+    assert summary["only_in_labels"] == {"tram": 1}
     assert summary["only_found"] == ["person"]
-    # nobody looked for persons, so it is not wrong to find one
-    assert (summary["precision"], summary["recall"], summary["map_50"]) == (None, 0.0, 0.0)
+    # nobody looked for persons, so it is not wrong to find one; trams may be another task's
+    assert (summary["precision"], summary["recall"], summary["map_50"]) == (None, None, None)
+    assert list(summary["classes"]) == ["car"]
+
+
+def test_a_network_of_unknown_classes_is_asked_for_all_labels():
+    scorer = BoxScorer(())
+
+    scorer.add(_result(), _truth(_box("tram", 0, 0, 10, 10)))
+
+    assert (scorer.summary()["recall"], scorer.summary()["only_in_labels"]) == (0.0, {})
 
 
 def test_labels_of_another_size_are_scaled():

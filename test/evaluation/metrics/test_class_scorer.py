@@ -63,13 +63,14 @@ def test_regions_answer_for_the_boxes_that_they_overlap():
             _region("off", x=24, width=10),
             _region("red", x=60, width=10),  # nothing is labelled there
         ),
-        _boxes(("red", 0), ("red", 20), ("off", 80)),
+        _boxes(("red", 0), ("red", 20), ("off", 80), ("car", 60)),
     )
 
     summary = scorer.summary()
     assert summary["confusion"] == {"red": {"green": 1, "red": 1}}
     assert summary["regions_unlabelled"] == 2
     assert summary["labels_unanswered"] == 1
+    assert summary["only_in_labels"] == {"car": 0}
 
 
 def test_names_are_mapped_and_ignored_classes_left_out():
@@ -82,7 +83,7 @@ def test_names_are_mapped_and_ignored_classes_left_out():
 
     summary = scorer.summary()
     assert summary["confusion"] == {"blue": {"": 1}, "stop": {"stop": 1}}
-    assert summary["only_in_labels"] == ["blue"]
+    assert summary["only_in_labels"] == {"blue": 1}
 
 
 def test_a_state_goes_through_json():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from swapnet_ros.evaluation.metrics.label_map import LabelMap
+from swapnet_ros.evaluation.metrics.label_map import KnownClasses, LabelMap
 from swapnet_ros.evaluation.truth.errors import TruthError
 
 
@@ -36,3 +36,13 @@ def test_groups_and_ignored_classes():
 def test_a_name_has_one_meaning(groups, ignored, words):
     with pytest.raises(TruthError, match=words):
         LabelMap(groups, ignored=ignored)
+
+
+def test_classes_that_a_network_can_find():
+    label_map = LabelMap({"vehicle": ["car"]}, ignored=["sky"])
+    known = KnownClasses(["Car", "sky"], label_map)
+
+    assert "vehicle" in known
+    assert "dog" not in known
+    assert None not in known
+    assert "dog" in KnownClasses((), label_map)

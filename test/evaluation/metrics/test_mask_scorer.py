@@ -74,7 +74,7 @@ def test_classes_are_compared_by_name_and_merged():
 
     summary = scorer.summary()
     assert summary["classes"]["vehicle"] == {"iou": 0.5, "labelled_pixels": 4}
-    assert summary["only_in_labels"] == ["house"]
+    assert summary["only_in_labels"] == {"house": 0}
     assert summary["only_found"] == ["tree"]
 
 
