@@ -118,7 +118,7 @@ def test_traffic_signs(data_dir, examples):
     )
 
     assert (summary["right"], summary["labelled"]) == (125, 129)
-    assert summary["only_in_labels"] == summary["only_found"] == []
+    assert (summary["only_in_labels"], summary["only_found"]) == ({}, [])
 
 
 def test_lions(data_dir):

@@ -16,7 +16,7 @@ from swapnet_ros.evaluation.metrics.detections import (
     count_matches,
     merge_labels,
 )
-from swapnet_ros.evaluation.metrics.label_map import LabelMap
+from swapnet_ros.evaluation.metrics.label_map import KnownClasses, LabelMap
 from swapnet_ros.evaluation.metrics.matching import (
     IOU_THRESHOLDS,
     Matches,
@@ -50,13 +50,6 @@ class _ClassTally:
         self.scores.extend(matches.scores[kept].tolist())
         self.hits.extend((_BITS @ matches.hits[:, kept]).tolist())
         self.ignored.extend((_BITS @ matches.ignored[:, kept]).tolist())
-
-    def merge(self, other: _ClassTally) -> None:
-        self.labelled += other.labelled
-        self.counts += other.counts
-        self.scores.extend(other.scores)
-        self.hits.extend(other.hits)
-        self.ignored.extend(other.ignored)
 
     def precisions(self) -> NDArray[np.float64] | None:
         """The average precision at each threshold; None where nothing is labelled."""
@@ -101,12 +94,13 @@ class BoxScorer:
         """Begin without frames.
 
         Args:
-            network_labels: names of all classes that the network knows.
+            network_labels: names of all classes that the network knows; empty where nobody can
+                tell, and all labels count.
             label_map: which names mean the same.
             min_score: smallest score of the detections that precision and recall count.
         """
         self._map = label_map or LabelMap()
-        self._network = self._map.names_of(network_labels)
+        self._network = KnownClasses(network_labels, self._map)
         self._min_score = min_score
         self._frames = 0
         self._known: set[str] = set()
@@ -128,20 +122,14 @@ class BoxScorer:
             self._tallies.setdefault(name, _ClassTally()).add(matches, boxes, self._min_score)
         return True
 
-    def merge(self, other: BoxScorer) -> None:
-        """Take the frames of another scorer of the same settings, as if they came after these."""
-        self._frames += other._frames
-        self._known |= other._known
-        for name, tally in other._tallies.items():
-            self._tallies.setdefault(name, _ClassTally()).merge(tally)
-
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of.
 
-        Means are over the classes with labelled boxes. Precision and recall are over all classes
-        that the labels know: what the network finds of others may well be there.
+        They are over the classes that both sides know: labels of other classes may be another
+        task's, and what the network finds of classes that nobody looked for may well be there.
+        Means are over those with labelled boxes. `only_in_labels` has the numbers of the others.
         """
-        tallies = {name: self._tallies.get(name, _ClassTally()) for name in sorted(self._known)}
+        tallies = {name: self._tally(name) for name in sorted(self._known) if name in self._network}
         precisions = {name: tally.precisions() for name, tally in tallies.items()}
         known = [each for each in precisions.values() if each is not None]
         total = sum((tally.counts for tally in tallies.values()), MatchCounts())
@@ -161,7 +149,11 @@ class BoxScorer:
                 }
                 for name, tally in tallies.items()
             },
-            "only_in_labels": sorted(self._known.difference(self._network)),
+            "only_in_labels": {
+                name: self._tally(name).labelled
+                for name in sorted(self._known)
+                if name not in self._network
+            },
             "only_found": sorted(self._tallies.keys() - self._known),
         }
 
@@ -178,6 +170,9 @@ class BoxScorer:
         self._frames = state["frames"]
         self._known = set(state["known"])
         self._tallies = {name: _ClassTally.of(each) for name, each in state["tallies"].items()}
+
+    def _tally(self, name: str) -> _ClassTally:
+        return self._tallies.get(name, _ClassTally())
 
     def _found(self, result: DetectionResult) -> dict[str, list[Detection]]:
         """Detections by the names under which they are compared."""

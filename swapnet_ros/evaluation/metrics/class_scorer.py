@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from swapnet_ros.evaluation.metrics.confusion import NOTHING, Confusion
-from swapnet_ros.evaluation.metrics.label_map import LabelMap
+from swapnet_ros.evaluation.metrics.label_map import KnownClasses, LabelMap
 from swapnet_ros.evaluation.metrics.matching import corners, overlaps_of
 from swapnet_ros.evaluation.metrics.shares import share
 from swapnet_ros.evaluation.truth.frame import LabelledBox, TruthClasses, TruthFrame
@@ -22,7 +22,8 @@ class ClassScorer:
 
     Where the image as a whole is labelled, the first region answers for it. Where boxes are
     labelled, each region answers for the box that it overlaps most, by half at least; the others
-    are counted beside, since it is the detector that chose them.
+    are counted beside, since it is the detector that chose them. Boxes of classes that the
+    network does not know may be another task's, and are left out.
     """
 
     def __init__(self, network_labels: Sequence[str], label_map: LabelMap | None = None) -> None:
@@ -33,7 +34,7 @@ class ClassScorer:
             label_map: which names mean the same. What is labelled as an ignored class is left out.
         """
         self._map = label_map or LabelMap()
-        self._network = self._map.names_of(network_labels)
+        self._network = KnownClasses(network_labels, self._map)
         self._frames = self._regions_unlabelled = self._labels_unanswered = 0
         self._known: set[str] = set()
         self._answers = Confusion()
@@ -49,14 +50,6 @@ class ClassScorer:
             return False
         self._frames += 1
         return True
-
-    def merge(self, other: ClassScorer) -> None:
-        """Take the frames of another scorer of the same settings."""
-        self._frames += other._frames
-        self._regions_unlabelled += other._regions_unlabelled
-        self._labels_unanswered += other._labels_unanswered
-        self._known |= other._known
-        self._answers.merge(other._answers.as_dict())
 
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of."""
@@ -78,7 +71,11 @@ class ClassScorer:
                 for name in names
             },
             "confusion": self._answers.as_dict(),
-            "only_in_labels": sorted(self._known.difference(self._network)),
+            "only_in_labels": {
+                name: self._answers.labelled(name)
+                for name in sorted(self._known)
+                if name not in self._network
+            },
             "only_found": sorted(self._answers.found_names() - self._known),
         }
 
@@ -109,9 +106,9 @@ class ClassScorer:
             self._answers.add(found if found in names else names[0], found)
 
     def _add_regions(self, result: ClassificationResult, boxes: Sequence[LabelledBox]) -> None:
+        self._known.update(self._map.names_of(box.label for box in boxes))
         kept = [box for box in boxes if not (box.is_ignored or box.is_crowd)]
-        kept = [box for box in kept if self._map.name_of(box.label) is not None]
-        self._known.update(self._map.names_of(box.label for box in kept))
+        kept = [box for box in kept if self._map.name_of(box.label) in self._network]
         pairs = _pairs(result.regions, kept)
         for region, box in pairs:
             self._answers.add(self._map.names_of([box.label])[0], self._best(region))

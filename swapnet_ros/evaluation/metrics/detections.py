@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from swapnet_ros.evaluation.metrics.matching import Matches, corners, match_boxes
+from swapnet_ros.evaluation.metrics.matching import Matches, corners
 from swapnet_ros.evaluation.truth.frame import LabelledBox
-from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
+from swapnet_ros.perception.tasks.object_detection import DetectionResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,32 +70,6 @@ def merge_labels(
     kept = nms(torch.from_numpy(corners(chosen)), scores, iou_threshold).tolist()
     detections = tuple(replace(chosen[index], label=merged) for index in kept)
     return replace(result, detections=detections)
-
-
-def match_detections(
-    detections: Sequence[Detection],
-    labelled: Sequence[LabelledBox],
-    *,
-    iou_threshold: float = 0.5,
-) -> MatchCounts:
-    """Match one image's detections with its labelled boxes of the same class.
-
-    Args:
-        detections: in any order.
-        labelled: in any order.
-        iou_threshold: 0..1.
-
-    Returns:
-        The counts, by the rules of `match_boxes`.
-    """
-    total = MatchCounts()
-    for label in {each.label for each in (*detections, *labelled)}:
-        boxes = [box for box in labelled if box.label == label]
-        found = [each for each in detections if each.label == label]
-        scores = [each.score for each in found]
-        matches = match_boxes(scores, corners(found), boxes, np.array([iou_threshold]))
-        total += count_matches(matches, boxes)
-    return total
 
 
 def count_matches(

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-
-import yaml
 
 from swapnet_ros.evaluation.truth.errors import TruthError
-from swapnet_ros.evaluation.truth.text_files import read_text
 
 
 class LabelMap:
@@ -42,28 +38,6 @@ class LabelMap:
         for name in {plain_name(each) for each in ignored}:
             self._add(name, None)
 
-    @classmethod
-    def read(cls, path: Path) -> LabelMap:
-        """Read a YAML file: a mapping from class to list of names; the class `ignored` is none.
-
-        Raises:
-            LabelsError: the file cannot be read.
-            TruthError: it is of another form, or has a name twice.
-        """
-        text = read_text(path)
-        try:
-            content = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise TruthError(f"{path} is no YAML: {error}") from error
-        is_right = isinstance(content, dict) and all(
-            isinstance(names, list) for names in content.values()
-        )
-        if not is_right:
-            raise TruthError(f"{path} must map classes to lists of names, as 'vehicle: [car, bus]'")
-        groups = {str(group): [str(name) for name in names] for group, names in content.items()}
-        ignored = groups.pop("ignored", [])
-        return cls(groups, ignored=ignored)
-
     def name_of(self, label: str) -> str | None:
         """The name under which a class is compared; None where it is ignored."""
         plain = plain_name(label)
@@ -79,6 +53,18 @@ class LabelMap:
             places = " and ".join(str(each or "ignored") for each in (self._names[name], group))
             raise TruthError(f"the class name '{name}' stands twice, in {places}")
         self._names[name] = group
+
+
+class KnownClasses:
+    """The classes that a network can find, under the names by which they are compared."""
+
+    def __init__(self, network_labels: Sequence[str], label_map: LabelMap) -> None:
+        """Take a network's labels; without any nobody can tell, and it may know every class."""
+        self._names = frozenset(label_map.names_of(network_labels))
+
+    def __contains__(self, name: str | None) -> bool:
+        """Whether the network can find a class; an ignored one, None, it cannot."""
+        return name is not None and (not self._names or name in self._names)
 
 
 def plain_name(label: str) -> str:

@@ -44,15 +44,6 @@ class LaneScorer:
             self._iou += iou
         return True
 
-    def merge(self, other: LaneScorer) -> None:
-        """Take the frames of another scorer."""
-        self._frames += other._frames
-        self._ego_frames += other._ego_frames
-        self._accuracy += other._accuracy
-        self._false_positives += other._false_positives
-        self._false_negatives += other._false_negatives
-        self._iou += other._iou
-
     def summary(self) -> dict[str, Any]:
         """The figures as means over the frames, None where there are none."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ _ABSENT_COLUMN = -100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneScore:
-    """TuSimple's three figures, of one image or as a mean over several.
+    """TuSimple's three figures of one image.
 
     Attributes:
         accuracy: share of the labelled points that were hit, 0..1.
@@ -72,25 +72,6 @@ def tusimple_score(
         accuracy=sum(shares) / counted,
         false_positive_rate=(len(lanes) - hits) / len(lanes) if lanes else 0.0,
         false_negative_rate=missed / counted,
-    )
-
-
-def mean_score(scores: Iterable[LaneScore]) -> LaneScore:
-    """The benchmark's figures for several images.
-
-    Raises:
-        ValueError: there are no images.
-    """
-    values = [
-        (score.accuracy, score.false_positive_rate, score.false_negative_rate) for score in scores
-    ]
-    if not values:
-        raise ValueError("there are no scores to take the mean of")
-    accuracy, false_positives, false_negatives = np.mean(values, axis=0).tolist()
-    return LaneScore(
-        accuracy=accuracy,
-        false_positive_rate=false_positives,
-        false_negative_rate=false_negatives,
     )
 
 

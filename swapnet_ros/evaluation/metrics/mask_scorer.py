@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swapnet_ros.evaluation.metrics.confusion import NOTHING, Confusion
-from swapnet_ros.evaluation.metrics.label_map import LabelMap
+from swapnet_ros.evaluation.metrics.label_map import KnownClasses, LabelMap
 from swapnet_ros.evaluation.metrics.shares import share
 from swapnet_ros.evaluation.truth.frame import TruthFrame
 from swapnet_ros.perception.tasks.semantic_segmentation import SegmentationResult
@@ -30,7 +30,7 @@ class MaskScorer:
             label_map: which names mean the same. Labelled pixels of ignored classes are void.
         """
         self._map = label_map or LabelMap()
-        self._network = self._map.names_of(network_labels)
+        self._network = KnownClasses(network_labels, self._map)
         self._frames = 0
         self._known: set[str] = set()
         self._pixels = Confusion()
@@ -54,12 +54,6 @@ class MaskScorer:
                 self._pixels.add(name, NOTHING if answer is None else answer, int(counts[pair]))
         return True
 
-    def merge(self, other: MaskScorer) -> None:
-        """Take the frames of another scorer of the same settings."""
-        self._frames += other._frames
-        self._known |= other._known
-        self._pixels.merge(other._pixels.as_dict())
-
     def summary(self) -> dict[str, Any]:
         """The figures, None where there is nothing to make one of.
 
@@ -80,7 +74,11 @@ class MaskScorer:
                 name: {"iou": ious[name], "labelled_pixels": self._pixels.labelled(name)}
                 for name in names
             },
-            "only_in_labels": sorted(self._known.difference(self._network)),
+            "only_in_labels": {
+                name: self._pixels.labelled(name)
+                for name in sorted(self._known)
+                if name not in self._network
+            },
             "only_found": sorted(self._pixels.found_names() - self._known),
         }
 

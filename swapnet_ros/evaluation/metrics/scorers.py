@@ -27,9 +27,6 @@ class Scorer(Protocol):
     def add(self, result: TaskOutput, truth: TruthFrame) -> bool:
         """Take one frame; False, and nothing else, where it is not labelled for this task."""
 
-    def merge(self, other: Any) -> None:
-        """Take the frames of a scorer of the same kind and settings, as if after these."""
-
     def summary(self) -> dict[str, Any]:
         """The figures, for JSON; None where there is nothing to make one of."""
 

@@ -10,6 +10,7 @@ from swapnet_ros.evaluation.truth.frame import TruthFrame
 from swapnet_ros.evaluation.truth.image_names import by_short_name, without_suffix
 from swapnet_ros.evaluation.truth.label_files import LabelFiles
 from swapnet_ros.evaluation.truth.meetings import Meetings, TruthReport, check_tolerance
+from swapnet_ros.perception.errors import LabelsError
 
 
 class FileTruth:
@@ -51,14 +52,19 @@ class FileTruth:
     def find(self, stamp_ns: int, *, name: str = "", index: int | None = None) -> TruthFrame | None:
         """The labels of a frame: by its name, else by its stamp, else by its number.
 
-        Raises:
-            LabelsError: the labels' file cannot be read.
+        A label file that cannot be read is counted as a problem.
         """
         self._meetings.count_frame()
         image, offset_ns = self._image_of(stamp_ns, name, index)
         key = None if image is None else self._names.get(without_suffix(image))
-        found = None if key is None else self._files.read(key)
-        if key is None or found is None:
+        if key is None:
+            return None
+        try:
+            found = self._files.read(key)
+        except LabelsError as error:
+            self._meetings.count_problem(str(error))
+            return None
+        if found is None:
             return None
         self._used.add(key)
         self._meetings.count_match(offset_ns)

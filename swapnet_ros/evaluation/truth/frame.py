@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from swapnet_ros.evaluation.truth.errors import TruthError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,9 @@ class LabelledBox:
         is_ignored: neither finding it nor missing it counts, as for objects that VOC calls
             difficult.
         is_crowd: likewise, for a group: any number of detections in it do not count.
+
+    Raises:
+        TruthError: an edge is no number, or lies beyond the opposite one.
     """
 
     label: str
@@ -30,6 +36,12 @@ class LabelledBox:
     y_max: float
     is_ignored: bool = False
     is_crowd: bool = False
+
+    def __post_init__(self) -> None:
+        places = (self.x_min, self.y_min, self.x_max, self.y_max)
+        is_upright = self.x_min <= self.x_max and self.y_min <= self.y_max
+        if not (is_upright and all(math.isfinite(place) for place in places)):
+            raise TruthError(f"a labelled box of '{self.label}' has the impossible edges {places}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

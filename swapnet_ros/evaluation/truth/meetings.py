@@ -2,8 +2,9 @@
 
 [Note: matching] A frame and its labels belong together where they have the same stamp, or, among
 labels within the tolerance, the nearest: half a frame period unless the user gives another one, so
-that with a steady camera no label fits two frames. Labels from files have no stamps. They are found
-by the frame's name, by a table of stamps and names, or by the frame's number in its topic.
+that with a steady camera a label fits one frame, or two where it is right in the middle. Labels
+from files have no stamps. They are found by the frame's name, by a table of stamps and names, or
+by the frame's number in its topic.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from itertools import pairwise
 from statistics import median_low
 
 from swapnet_ros.evaluation.truth.errors import TruthError
+
+_MOST_PROBLEMS = 20  # texts that are kept: a long bag may have one of its own for every frame
+_OTHER_PROBLEMS = "others like these"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,9 @@ class Meetings:
 
     def count_problem(self, text: str) -> None:
         """There were labels for it that cannot be used."""
-        self._problems[text] = self._problems.get(text, 0) + 1
+        is_told = text in self._problems or len(self._problems) < _MOST_PROBLEMS
+        told = text if is_told else _OTHER_PROBLEMS
+        self._problems[told] = self._problems.get(told, 0) + 1
 
     def report(self, *, read: int, used: int) -> TruthReport:
         """The counts so far."""

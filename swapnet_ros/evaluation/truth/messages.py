@@ -44,7 +44,7 @@ def read_truth(message: Any, labels: Sequence[str] = ()) -> TruthFrame:
     kind = getattr(message, "__msgtype__", type(message).__name__)
     if kind not in _READERS:
         raise TruthError(
-            f"messages of {kind} cannot be read as labels; {', '.join(sorted(_READERS))} can"
+            f"messages of {kind} cannot be read as labels; {', '.join(TRUTH_TYPES)} can"
         )
     return _READERS[kind](message, tuple(labels))
 
@@ -100,26 +100,34 @@ def _vision_box(detection: Any, labels: tuple[str, ...]) -> LabelledBox:
 
 
 def _own_classes(message: Any, labels: tuple[str, ...]) -> TruthFrame:
-    """One region that covers the image is the image's class; other regions are boxes."""
-    width, height = message.width, message.height
-    best = [(each, each.classes[0]) for each in message.regions if each.classes]
-    names = [(region, each.label or _name(each.class_id, labels)) for region, each in best]
-    if len(names) == 1:
-        ((region, name),) = names
+    """One region that covers the image is the image's class; other regions are boxes.
+
+    Where several classes of the image are equally sure, each of them is right.
+    """
+    regions = [(each, _best_classes(each, labels)) for each in message.regions if each.classes]
+    if len(regions) == 1:
+        ((region, names),) = regions
         covered = (region.x_max - region.x_min) * (region.y_max - region.y_min)
-        if covered >= width * height:
-            return TruthFrame(classes=TruthClasses(names=(name,), labels=labels))
+        if covered >= message.width * message.height:
+            return TruthFrame(classes=TruthClasses(names=names, labels=labels))
     boxes = tuple(
         LabelledBox(
-            label=name,
+            label=names[0],
             x_min=region.x_min,
             y_min=region.y_min,
             x_max=region.x_max,
             y_max=region.y_max,
         )
-        for region, name in names
+        for region, names in regions
     )
     return TruthFrame(boxes=TruthBoxes(boxes=boxes, labels=labels, **_size(message)))
+
+
+def _best_classes(region: Any, labels: tuple[str, ...]) -> tuple[str, ...]:
+    best = max(each.score for each in region.classes)
+    return tuple(
+        each.label or _name(each.class_id, labels) for each in region.classes if each.score == best
+    )
 
 
 def _vision_classes(message: Any, labels: tuple[str, ...]) -> TruthFrame:

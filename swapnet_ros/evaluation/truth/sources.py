@@ -38,10 +38,7 @@ class TruthSource:
             index: position among the images of the topic, from 0.
 
         Returns:
-            The labels; None where nobody has labelled the frame.
-
-        Raises:
-            LabelsError: a label file cannot be read.
+            The labels; None where nobody has labelled the frame, or what there is cannot be read.
         """
         found = [
             each.find(stamp_ns, name=name, index=index) for each in self._labels.get(topic, ())

@@ -80,19 +80,17 @@ def read_yolo_labels(
         try:
             class_id, *shares = line.split()
             x, y, w, h = (float(share) for share in shares)
-            label = names[_class_number(class_id, len(names))]
-        except ValueError as error:
-            message = f"{path}:{number}: '{line}' is not 'class x y width height': {error}"
-            raise LabelsError(message, path=path) from error
-        boxes.append(
-            LabelledBox(
-                label=label,
+            box = LabelledBox(
+                label=names[_class_number(class_id, len(names))],
                 x_min=(x - w / 2) * width,
                 y_min=(y - h / 2) * height,
                 x_max=(x + w / 2) * width,
                 y_max=(y + h / 2) * height,
             )
-        )
+        except ValueError as error:
+            message = f"{path}:{number}: '{line}' is not 'class x y width height': {error}"
+            raise LabelsError(message, path=path) from error
+        boxes.append(box)
     return tuple(boxes)
 
 

@@ -63,13 +63,14 @@ def test_regions_answer_for_the_boxes_that_they_overlap():
             _region("off", x=24, width=10),
             _region("red", x=60, width=10),  # nothing is labelled there
         ),
-        _boxes(("red", 0), ("red", 20), ("off", 80)),
+        _boxes(("red", 0), ("red", 20), ("off", 80), ("car", 60)),
     )
 
     summary = scorer.summary()
     assert summary["confusion"] == {"red": {"green": 1, "red": 1}}
     assert summary["regions_unlabelled"] == 2
     assert summary["labels_unanswered"] == 1
+    assert summary["only_in_labels"] == {"car": 0}
 
 
 def test_names_are_mapped_and_ignored_classes_left_out():
@@ -82,18 +83,18 @@ def test_names_are_mapped_and_ignored_classes_left_out():
 
     summary = scorer.summary()
     assert summary["confusion"] == {"blue": {"": 1}, "stop": {"stop": 1}}
-    assert summary["only_in_labels"] == ["blue"]
+    assert summary["only_in_labels"] == {"blue": 1}
 
 
-def test_states_merge():
-    first, second, both = (ClassScorer(_LABELS) for _ in range(3))
-    for scorer, truth in ((first, _image("red")), (second, _boxes(("off", 0)))):
-        for each in (scorer, both):
-            each.add(_result(_region("red", width=10)), truth)
-    restored = ClassScorer(_LABELS)
+def test_a_state_goes_through_json():
+    first, restored, both = (ClassScorer(_LABELS) for _ in range(3))
+    result = _result(_region("red", width=10))
+    first.add(result, _image("red"))
+    for truth in (_image("red"), _boxes(("off", 0))):
+        both.add(result, truth)
 
     restored.restore(json.loads(json.dumps(first.state())))
-    restored.merge(second)
+    restored.add(result, _boxes(("off", 0)))
 
     assert restored.summary() == both.summary()
     assert restored.state() == both.state()

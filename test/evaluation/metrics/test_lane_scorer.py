@@ -80,17 +80,18 @@ def test_only_rows_in_which_both_lines_are_labelled_count():
     assert ego_lane_iou(found, truth) is None
 
 
-def test_states_merge():
-    first, second, both = (LaneScorer() for _ in range(3))
+def test_a_state_goes_through_json():
+    first, restored, both = (LaneScorer() for _ in range(3))
     assert not first.add(_result(), TruthFrame())
     assert first.summary()["accuracy"] is None
-    for scorer, x in ((first, 200), (second, 300)):
-        for each in (scorer, both):
-            each.add(_result(_lane(x), _lane(400)), TruthFrame(lanes=_truth(400, 800)))
-    restored = LaneScorer()
+    truth = TruthFrame(lanes=_truth(400, 800))
+    results = [_result(_lane(x), _lane(400)) for x in (200, 300)]
+    first.add(results[0], truth)
+    for result in results:
+        both.add(result, truth)
 
     restored.restore(json.loads(json.dumps(first.state())))
-    restored.merge(second)
+    restored.add(results[1], truth)
 
     assert restored.summary() == both.summary()
     assert both.summary()["ego_lane_iou"] == 0.75

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapnet_ros.evaluation.metrics.lanes import (
-    LaneScore,
-    mask_iou,
-    mean_score,
-    tusimple_score,
-)
+from swapnet_ros.evaluation.metrics.lanes import LaneScore, mask_iou, tusimple_score
 
 _ROWS = tuple(range(0, 200, 10))  # 20 of them: one row is 5 %
 
@@ -84,17 +79,6 @@ def test_a_lane_agrees_with_itself(lanes):
 
     assert score.accuracy == pytest.approx(1.0 if lanes else 0.0)
     assert score.false_negative_rate == 0.0
-
-
-def test_means():
-    scores = [
-        LaneScore(accuracy=accuracy, false_positive_rate=0.5, false_negative_rate=0.0)
-        for accuracy in (0.5, 1.0)
-    ]
-
-    assert _figures(mean_score(scores)) == (0.75, 0.5, 0.0)
-    with pytest.raises(ValueError, match="no scores"):
-        mean_score([])
 
 
 def test_mask_iou():

@@ -74,7 +74,7 @@ def test_classes_are_compared_by_name_and_merged():
 
     summary = scorer.summary()
     assert summary["classes"]["vehicle"] == {"iou": 0.5, "labelled_pixels": 4}
-    assert summary["only_in_labels"] == ["house"]
+    assert summary["only_in_labels"] == {"house": 0}
     assert summary["only_found"] == ["tree"]
 
 
@@ -86,17 +86,22 @@ def test_labels_of_another_size_are_brought_to_the_images():
     assert scorer.summary()["miou"] == 1.0
 
 
-def test_frames_without_labels_are_left_out_and_states_merge():
-    first, second, both = (MaskScorer(_LABELS) for _ in range(3))
-    assert not first.add(_result([[0]]), TruthFrame())
-    assert first.summary()["miou"] is None
-    for scorer, found in ((first, [[0, 1]]), (second, [[2, 2]])):
-        scorer.add(_result(found), _truth([[0, 2]]))
-        both.add(_result(found), _truth([[0, 2]]))
-    restored = MaskScorer(_LABELS)
+def test_frames_without_labels_are_left_out():
+    scorer = MaskScorer(_LABELS)
+
+    assert not scorer.add(_result([[0]]), TruthFrame())
+    assert scorer.summary()["miou"] is None
+
+
+def test_a_state_goes_through_json():
+    first, restored, both = (MaskScorer(_LABELS) for _ in range(3))
+    frames = [(_result([found]), _truth([[0, 2]])) for found in ([0, 1], [2, 2])]
+    first.add(*frames[0])
+    for frame in frames:
+        both.add(*frame)
 
     restored.restore(json.loads(json.dumps(first.state())))
-    restored.merge(second)
+    restored.add(*frames[1])
 
     assert restored.summary() == both.summary()
     assert restored.state() == both.state()

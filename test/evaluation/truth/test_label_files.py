@@ -89,6 +89,7 @@ def test_voc(tmp_path):
         ("<annotation>", "is no VOC file"),
         ("<annotation><object><name>a</name></object></annotation>", "no bndbox/xmin"),
         (_VOC.format(difficult=0).replace("<xmin>1<", "<xmin>one<"), "could not convert"),
+        (_VOC.format(difficult=0).replace("<xmin>1<", "<xmin>30<"), "impossible edges"),
         ("<!DOCTYPE a><annotation/>", "DOCTYPE"),
     ],
 )

@@ -108,10 +108,13 @@ def _classified(messages, answer, *regions):
 
 def test_classes_of_images_and_of_regions(messages, answer):
     whole = read_truth(_classified(messages, answer, ("sea", 0, 100)))
+    either = _classified(messages, answer, ("sea", 0, 100))
+    either.regions[0].classes.append(messages.ScoredClass(class_id=0, label="lake", score=1.0))
     part = read_truth(_classified(messages, answer, ("red", 10, 20)))
     parts = read_truth(_classified(messages, answer, ("red", 0, 100), ("green", 30, 40)))
 
     assert (whole.classes.names, whole.boxes) == (("sea",), None)
+    assert read_truth(either).classes.names == ("sea", "lake")
     assert part.classes is None
     assert [box.label for box in part.boxes.boxes] == ["red"]
     assert [_corners(box) for box in parts.boxes.boxes] == [(0, 0, 100, 50), (30, 0, 40, 50)]

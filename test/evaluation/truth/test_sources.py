@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,22 @@ def test_labels_that_cannot_be_used_are_counted(messages, label):
     ((text, count),) = truth.report().problems.items()
     assert "no hypothesis" in text
     assert count == 2
+
+
+class _Broken(_Names):
+    def read(self, name: str) -> TruthFrame | None:
+        raise LabelsError(f"{name}.txt cannot be read", path=Path(name))
+
+
+def test_files_that_cannot_be_read_are_counted():
+    names = [f"image_{number}" for number in range(30)]
+    truth = FileTruth(_Broken(*names), tolerance_ns=0, order=names)
+
+    assert {truth.find(0, index=index) for index in range(30)} == {None}
+
+    problems = truth.report().problems
+    assert problems["image_0.txt cannot be read"] == 1
+    assert (len(problems), sum(problems.values())) == (21, 30)
 
 
 def test_files_by_name():

@@ -24,6 +24,8 @@ def test_yolo_labels(tmp_path):
         ("0 .5 .5 .1 .1\nx .5 .5 .1 .1\n", ":2: "),
         ("2 .5 .5 .1 .1\n", "there are only 2 classes"),
         ("-1 .5 .5 .1 .1\n", "there are only 2 classes"),
+        ("1 .5 nan .1 .1\n", "impossible edges"),
+        ("1 .5 .5 -.1 .1\n", "impossible edges"),
     ],
 )
 def test_broken_yolo_labels_are_named(tmp_path, text, words):
