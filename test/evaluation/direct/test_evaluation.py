@@ -57,7 +57,7 @@ def test_every_frame_gets_every_tasks_result_in_the_order_of_stamps(whole):
             assert key in frame["results"][task]
     assert report["frames"][3]["width"] == 64
     assert report["tasks"]["traffic_sign_classification"]["detector"] == "fire_detection"
-    assert {p["kind"] for p in report["problems"]} == {"mixed_sizes"}
+    assert {p["kind"] for p in report["problems"]} == {"no_metadata"}
 
 
 def test_a_classifier_gets_the_boxes_that_its_detector_found_in_the_same_frame(whole):
