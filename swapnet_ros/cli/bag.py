@@ -104,7 +104,7 @@ def bag(
     if as_json:
         print(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
     else:
-        _show_made(made, options)
+        _show_made(made, options, with_labels=found is not None)
     if labels is not None and made.labelled_count == 0:
         raise typer.Exit(_PROBLEMS_FOUND)
 
@@ -114,12 +114,13 @@ def _open_labels(path: Path, kind: str | None, names: str | None) -> FileTruth:
     return FileTruth(open_label_files(path, kind=kind, labels=given), tolerance_ns=0)
 
 
-def _show_made(made: MadeBag, options: BagOptions) -> None:
+def _show_made(made: MadeBag, options: BagOptions, *, with_labels: bool) -> None:
     how = "stopped; " if made.is_interrupted else ""
     print(
         f"{how}{made.path}: {made.image_count} images on {made.topic}, {made.duration_s:.3f} s long"
     )
-    print(f"{made.labelled_count} of them have labels, on topics below {options.labels_topic}")
+    if with_labels:
+        print(f"{made.labelled_count} of them have labels, on topics below {options.labels_topic}")
     if made.ignored_boxes:
         print(
             f"{made.ignored_boxes} boxes are marked as not to count (difficult, or a crowd), which "

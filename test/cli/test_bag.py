@@ -138,6 +138,7 @@ def test_ctrl_c_leaves_a_whole_bag(swapnet, folder, tmp_path, monkeypatch):
         ("pictures", ("--info",), "has no storage file"),
         ("pictures", ("--out", "bag", "--labels", "pictures"), "class names|classes.txt"),
         ("pictures", ("--out", "bag", "--labels", "empty"), "no known labels"),
+        ("63", ("--out", "bag"), "camera 63 cannot be opened; is it connected"),
     ],
 )
 def test_bad_input_is_refused(swapnet, folder, tmp_path, monkeypatch, source, options, message):
@@ -148,6 +149,7 @@ def test_bad_input_is_refused(swapnet, folder, tmp_path, monkeypatch, source, op
     done = swapnet("bag", source, *options)
     assert done.exit_code == 2
     assert re.search(message, done.errors), done.errors
+    assert not (tmp_path / "bag").exists()
 
 
 def test_info_of_a_good_bag(swapnet, folder, tmp_path):

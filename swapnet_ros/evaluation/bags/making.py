@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -96,13 +98,16 @@ def make_bag(
         LabelsError: a label file cannot be read.
     """
     is_interrupted = False
+    images = _wanted(source, options.image_count)
+    first = next(images)  # before there is a bag: a source that gives nothing leaves none
     with (
+        closing(images),
         BagWriter(path, storage=options.storage) as writer,
         (path / IMAGE_LIST).open("w", encoding="utf-8", newline="") as image_list,
     ):
         maker = _Maker(writer, image_list, options, labels)
         try:
-            for image in _wanted(source, options.image_count):
+            for image in chain((first,), images):
                 maker.add(image)
                 progress(maker.image_count)
         except KeyboardInterrupt:
@@ -175,8 +180,12 @@ class _Maker:
         self.ignored_boxes += labels.ignored_boxes
 
 
-def _wanted(source: ImageSource, image_count: int | None) -> Iterator[SourceImage]:
-    """Yield as many images as are wanted; where the source has fewer, it starts over."""
+def _wanted(source: ImageSource, image_count: int | None) -> Generator[SourceImage, None, None]:
+    """Yield as many images as are wanted, at least one; a source that has fewer starts over.
+
+    Raises:
+        BagError: the source gives none.
+    """
     given = 0
     while image_count is None or given < image_count:
         before = given

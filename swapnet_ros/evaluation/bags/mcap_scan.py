@@ -10,7 +10,6 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +17,7 @@ from typing import BinaryIO
 import lz4.frame
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 
-from swapnet_ros.evaluation.bags.problems import BagError
+from swapnet_ros.evaluation.bags.problems import BagError, ProblemKind
 from swapnet_ros.evaluation.bags.raw_message import RawMessage, StoredTopic, zstd
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -44,19 +43,6 @@ class _Opcode(IntEnum):
 
 class _DamagedChunkError(Exception):
     """A chunk's bytes are not those that were written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McapDamage:
-    """What a scan could not read.
-
-    Attributes:
-        cut_off_at: byte where the file ends in the middle of a record; None where it is whole.
-        damaged_chunks: chunks that were left out.
-    """
-
-    cut_off_at: int | None
-    damaged_chunks: int
 
 
 class McapScan:
@@ -89,10 +75,15 @@ class McapScan:
             for channel, (topic, schema) in self._channels.items()
         )
 
-    @property
-    def damage(self) -> McapDamage:
-        """What the last scan could not read."""
-        return McapDamage(cut_off_at=self._cut_off_at, damaged_chunks=self._damaged_chunks)
+    def problems(self) -> tuple[tuple[ProblemKind, str, int], ...]:
+        """Kind, detail and count of what the last scan could not read."""
+        found = []
+        if self._cut_off_at is not None:
+            found.append((ProblemKind.TRUNCATED, f"at byte {self._cut_off_at}", 1))
+        if self._damaged_chunks:
+            detail = f"{self._damaged_chunks} chunks of messages are not as they were written"
+            found.append((ProblemKind.DAMAGED, detail, self._damaged_chunks))
+        return tuple(found)
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         """Yield the messages of some topics in the order of the file."""

@@ -76,8 +76,13 @@ def types_of(definitions: Iterable[tuple[str, MessageDefinition]]) -> BagTypes:
         except Exception as error:  # the parser's and its grammar's many kinds
             unreadable[type_name] = str(error)
     known = _known_fields()
-    is_known = all(known.get(name) == fields for name, fields in own.items())
-    store = _known_store() if is_known else _store({**known, **own})
+    if all(known.get(name) == fields for name, fields in own.items()):
+        return BagTypes(store=_known_store(), unreadable=unreadable)
+    try:
+        store = _store({**known, **own})
+    except Exception as error:  # as above: definitions that contradict the builtin ones, or names
+        unreadable |= {name: str(error) for name in own.keys() - known.keys()}
+        store = _known_store()
     return BagTypes(store=store, unreadable=unreadable)
 
 

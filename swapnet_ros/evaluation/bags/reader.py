@@ -58,7 +58,13 @@ class BagReader(AbstractContextManager["BagReader"]):
         self._types: Mapping[str, str] = {}
         with ExitStack() as stack:
             self._files = self._open_files(stack)
+            self._take_topics()
             self._stack = stack.pop_all()
+
+    def __repr__(self) -> str:
+        return f"<BagReader {self.path.name}, {len(self._files)} files, {len(self._types)} topics>"
+
+    def _take_topics(self) -> None:
         stored = [topic for file in self._files for topic in file.topics]
         self._bag_types = types_of((each.type, each.definition) for each in stored)
         self._types = {each.topic: each.type for each in sorted(stored, key=lambda t: t.topic)}
@@ -67,9 +73,6 @@ class BagReader(AbstractContextManager["BagReader"]):
             self._counts[each.topic] += each.message_count
         self._watch = ImageWatch(self._tally)
         self._unknown_topics = self._check_topics()
-
-    def __repr__(self) -> str:
-        return f"<BagReader {self.path.name}, {len(self._files)} files, {len(self._types)} topics>"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from rosbags.rosbag2 import Reader
 
 from swapnet_ros.evaluation.bags.mcap_scan import McapScan
-from swapnet_ros.evaluation.bags.problems import BagError, ProblemKind, ProblemTally
+from swapnet_ros.evaluation.bags.problems import ProblemKind, ProblemTally
 from swapnet_ros.evaluation.bags.raw_message import RawMessage, StoredTopic, zstd
+from swapnet_ros.evaluation.bags.sqlite_scan import SqliteScan
 
 _PACKED = ".zstd"
 STORAGE_SUFFIXES = (".mcap", ".db3")
@@ -35,7 +36,7 @@ class StorageFile:
         self.path = path
         self._folder: TemporaryDirectory[str] | None = None
         self._reader: Reader | None = None
-        self._scan: McapScan | None = None
+        self._scan: McapScan | SqliteScan | None = None
         try:
             self._plain = self._unpack(tally) if path.suffix == _PACKED else path
             self._open(tally)
@@ -65,8 +66,7 @@ class StorageFile:
     def messages(self, topics: Collection[str], tally: ProblemTally) -> Iterator[RawMessage]:
         """Yield the messages of some topics in the order of recording.
 
-        Where reading by the index fails, an MCAP file is read on record by record, without
-        those that were yielded.
+        Where reading by the index fails, the file is scanned, without what was yielded already.
         """
         yielded: Counter[str] = Counter()
         if self._reader is not None:
@@ -75,12 +75,9 @@ class StorageFile:
                     yielded[message.topic] += 1
                     yield message
                 return
-            except _StorageError as error:
-                if self._plain.suffix != ".mcap":
-                    detail = f"after {yielded.total()} messages: {error}"
-                    tally.add(ProblemKind.DAMAGED, self.path.name, detail=detail)
-                    return
-        scan = self._scan or McapScan(self._plain)
+            except _StorageError:
+                pass  # what the scan below finds is told
+        scan = self._scan or self._new_scan()
         for message in scan.messages(topics):
             if yielded[message.topic] > 0:
                 yielded[message.topic] -= 1
@@ -103,14 +100,13 @@ class StorageFile:
             reader.open()
             self._reader = reader
         except Exception as error:  # rosbags parses bytes of any kind, with errors of any kind
-            if self._plain.suffix != ".mcap":
-                raise BagError(
-                    f"{error}; `sqlite3 {self.path} .recover` may save a part of it"
-                ) from error
-            self._scan = McapScan(self._plain)
+            self._scan = self._new_scan()
             self._report(self._scan, tally)
-            if self._scan.damage.cut_off_at is None:
+            if not self._scan.problems():
                 tally.add(ProblemKind.NO_INDEX, self.path.name, detail=str(error))
+
+    def _new_scan(self) -> McapScan | SqliteScan:
+        return McapScan(self._plain) if self._plain.suffix == ".mcap" else SqliteScan(self._plain)
 
     def _indexed(self, reader: Reader, topics: Collection[str]) -> Iterator[RawMessage]:
         connections = [each for each in reader.connections if each.topic in topics]
@@ -128,14 +124,9 @@ class StorageFile:
                 topic=connection.topic, type=connection.msgtype, time_ns=time_ns, data=data
             )
 
-    def _report(self, scan: McapScan, tally: ProblemTally) -> None:
-        damage, name = scan.damage, self.path.name
-        if damage.cut_off_at is not None:
-            detail = f"at byte {damage.cut_off_at}"
-            tally.put(ProblemKind.TRUNCATED, name, detail=detail, count=1)
-        if damage.damaged_chunks:
-            detail = f"{damage.damaged_chunks} chunks of messages are not as they were written"
-            tally.put(ProblemKind.DAMAGED, name, detail=detail, count=damage.damaged_chunks)
+    def _report(self, scan: McapScan | SqliteScan, tally: ProblemTally) -> None:
+        for kind, detail, count in scan.problems():
+            tally.put(kind, self.path.name, detail=detail, count=count)
 
     def _unpack(self, tally: ProblemTally) -> Path:
         """Unpack a file that was compressed as a whole; of a damaged one, what can be."""

@@ -8,13 +8,12 @@ import zlib
 import lz4.frame
 import pytest
 
-from swapnet_ros.evaluation.bags.mcap_scan import MAGIC, McapDamage, McapScan
+from swapnet_ros.evaluation.bags.mcap_scan import MAGIC, McapScan
 from swapnet_ros.evaluation.bags.problems import BagError, ProblemKind
 from swapnet_ros.evaluation.bags.raw_message import zstd
 from swapnet_ros.evaluation.bags.reader import BagReader
 
 COMPRESS = {"": bytes, "zstd": zstd.compress, "lz4": lz4.frame.compress}
-WHOLE = McapDamage(cut_off_at=None, damaged_chunks=0)
 
 
 def text(value):
@@ -70,7 +69,7 @@ def test_every_compression(scan, compression):
     assert (topic.topic, topic.type, topic.message_count) == ("/note", "std_msgs/msg/String", 3)
     assert topic.definition.data == "string data"
     assert times(scanned) == [1, 2, 3]
-    assert scanned.damage == WHOLE
+    assert scanned.problems() == ()
 
 
 @pytest.mark.parametrize("compression", sorted(COMPRESS))
@@ -80,13 +79,13 @@ def test_a_chunk_that_is_cut_off_gives_what_is_left(scan, compression):
     scanned = scan(whole[: int(len(whole) * 0.8)])
     assert 0 < len(times(scanned)) < 4000
     assert times(scanned) == list(range(len(times(scanned))))
-    assert scanned.damage == McapDamage(cut_off_at=len(HEADER), damaged_chunks=0)
+    assert scanned.problems() == ((ProblemKind.TRUNCATED, f"at byte {len(HEADER)}", 1),)
 
 
 def test_messages_without_chunks(scan):
     scanned = scan(HEADER, SCHEMA, CHANNEL, message(1), message(2), END_WITHOUT_INDEX)
     assert times(scanned) == [1, 2]
-    assert scanned.damage == WHOLE
+    assert scanned.problems() == ()
 
 
 def test_records_that_a_newer_format_may_have_are_passed_over(scan):
@@ -112,14 +111,15 @@ def test_a_damaged_chunk_is_left_out(scan, damaged):
     first, last = chunk(SCHEMA + CHANNEL + message(1)), chunk(message(3))
     scanned = scan(HEADER, first, damaged, last, END_WITHOUT_INDEX)
     assert times(scanned) == [1, 3]
-    assert scanned.damage == McapDamage(cut_off_at=None, damaged_chunks=1)
+    ((kind, _, count),) = scanned.problems()
+    assert (kind, count) == (ProblemKind.DAMAGED, 1)
 
 
 def test_a_length_that_damage_made_up_asks_for_no_memory(scan):
     absurd = struct.pack("<BQ", 0x05, 2**60) + b"rest"
     scanned = scan(HEADER, SCHEMA, CHANNEL, message(1), absurd)
     assert times(scanned) == [1]
-    assert scanned.damage.cut_off_at is not None
+    assert [kind for kind, _, _ in scanned.problems()] == [ProblemKind.TRUNCATED]
 
 
 def test_another_file_is_refused(scan):
