@@ -1,5 +1,6 @@
 """Packaging for ``pip install -e .``; a ROS 2 workspace builds through CMakeLists.txt instead."""
 
+from glob import glob
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -27,5 +28,7 @@ setup(
         "test": requirements("test"),
         "check": requirements("check"),
     },
+    # bags are read and written by the messages' definitions, without ROS
+    data_files=[("share/swapnet_ros/msg", sorted(glob("msg/*.msg", root_dir=ROOT)))],
     entry_points={"console_scripts": ["swapnet = swapnet_ros.cli.app:main"]},
 )

@@ -17,7 +17,9 @@ from rich.table import Table
 from swapnet_core.errors import BlockCorruptError, InputError, SwapNetError
 from swapnet_core.sizes import format_size, parse_size
 from swapnet_core.stored import StoredNetwork, list_stored
+from swapnet_ros.cli.bag import bag
 from swapnet_ros.cli.bench_view import bench_table
+from swapnet_ros.cli.evaluate import evaluate
 from swapnet_ros.cli.networks import named_network, parse_shape
 from swapnet_ros.cli.paired import choose_budget, measure_pairs
 from swapnet_ros.cli.plan_target import find_wanted
@@ -51,6 +53,9 @@ _RIVALS = {
 }
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+app.command()(bag)
 
 
 @app.callback()
@@ -164,6 +169,9 @@ def top(
                 "ROS_DOMAIN_ID and discovery range?"
             )
             raise typer.Exit(_FAILED)
+
+
+app.command()(evaluate)
 
 
 @app.command()

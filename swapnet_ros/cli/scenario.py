@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.networks import PlannableNetwork
@@ -62,12 +63,21 @@ def read_scenario(path: Path) -> Scenario:
     )
 
 
-def _open(node: ScenarioNode, file: ScenarioFile) -> PlannableNetwork:
+def open_network(node: ScenarioNode, file: ScenarioFile) -> Any:
+    """Find a task node's network, as the node does.
+
+    Raises:
+        ParameterSourceError: the network or its files cannot be used; says where that stands.
+    """
     try:
-        network = TASK_NETWORKS[node.task](node.values)
+        return TASK_NETWORKS[node.task](node.values)
     except SwapNetError as error:
         key = next((key for kind, key in _TO_BLAME.items() if isinstance(error, kind)), "network")
         raise ParameterSourceError((f"{file.place_of(node, key)}: {key}: {error}",)) from error
+
+
+def _open(node: ScenarioNode, file: ScenarioFile) -> PlannableNetwork:
+    network = open_network(node, file)
     return PlannableNetwork(
         name=node.name,
         network=network.name,

@@ -21,9 +21,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from swapnet_ros.nodes.errors import ImageMessageError
 from swapnet_ros.nodes.hosted_nodes import CAMERAS_NODE
 from swapnet_ros.nodes.images import RgbImage, decode_image
+from swapnet_ros.perception.errors import ImageMessageError
 
 # A slow network is better served with the newest frame than with a lost one sent again.
 IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

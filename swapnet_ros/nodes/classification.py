@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,11 +14,9 @@ from swapnet_ros.msg import ClassifiedRegion as RegionMessage
 from swapnet_ros.nodes import vision_messages
 from swapnet_ros.nodes.box_matching import BoxMatcher
 from swapnet_ros.nodes.cameras import CameraFrame
-from swapnet_ros.nodes.errors import ImageMessageError
-from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
-from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameWorker
+from swapnet_ros.nodes.frame_run import ResultOrigin
+from swapnet_ros.nodes.frames import FrameCounts, FrameWorker
 from swapnet_ros.nodes.images import RgbImage
-from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     NATURAL_SCENE_CLASSIFICATION,
@@ -29,8 +27,6 @@ from swapnet_ros.perception.drawing import draw_classification
 from swapnet_ros.perception.tasks.image_classification import (
     ClassificationResult,
     ClassifiedRegion,
-    ImageClassification,
-    Region,
 )
 
 CLASSIFICATIONS = "~/classifications"
@@ -52,10 +48,6 @@ class ClassificationNode(TaskNode):
     _boxes: Any = None  # subscription to the detector's boxes
     _boxes_s = 0.0  # when the last of them came
     _unmatched = 0  # images without boxes in earlier activations
-
-    def make_task(self, network: Any, values: Values) -> ImageClassification:
-        """Make the classification task for a network."""
-        return ImageClassification(network)
 
     # Boxes of a detector.
 
@@ -109,22 +101,6 @@ class ClassificationNode(TaskNode):
 
     # Classes.
 
-    def analyse(self, run: FrameRun) -> ClassificationResult:
-        """Find the classes of every region."""
-        image = run.frame.camera.image()
-        height, width = image.shape[:2]
-        classified = []
-        for region in wanted_regions(run.frame, run.values, width=width, height=height):
-            prepared = run.task.preprocess(image, region)
-            found = run.task.decode(
-                run.infer(prepared.inputs),
-                prepared,
-                score_threshold=run.values["score_threshold"],
-                max_classes=run.values["max_classes"],
-            )
-            classified.append(found)
-        return ClassificationResult(regions=tuple(classified), width=width, height=height)
-
     def make_messages(
         self, result: ClassificationResult, origin: ResultOrigin
     ) -> Mapping[str, Any]:
@@ -151,51 +127,6 @@ class ClassificationNode(TaskNode):
     def draw(self, image: RgbImage, result: ClassificationResult) -> RgbImage:
         """Draw the regions and their best classes."""
         return draw_classification(image, result)
-
-
-def wanted_regions(
-    frame: Frame, values: Values, *, width: int, height: int
-) -> Sequence[Region | None]:
-    """Say which parts of an image are to be classified; None stands for the whole image.
-
-    Args:
-        frame: the image, with its boxes where they are wanted.
-        values: the node's parameters.
-        width: of the image in pixels.
-        height: of the image in pixels.
-
-    Raises:
-        ImageMessageError: the boxes belong to an image of another size.
-    """
-    if values["regions"] == "image":
-        return (None,)
-    if values["regions"] == "region":
-        left, top, right, bottom = values["region"]
-        return (
-            Region(
-                x_min=left * width, y_min=top * height, x_max=right * width, y_max=bottom * height
-            ),
-        )
-    return _boxes_of(frame.detections, values, width=width, height=height)
-
-
-def _boxes_of(
-    found: DetectionArray, values: Values, *, width: int, height: int
-) -> Sequence[Region]:
-    """The best boxes of the labels that are wanted."""
-    if (found.width, found.height) != (width, height):
-        raise ImageMessageError(
-            f"the boxes belong to an image of {found.width}x{found.height} pixels, and this one "
-            f"has {width}x{height}; give the detector and this node the same camera"
-        )
-    labels = set(values["detection_labels"])
-    boxes = [
-        Region(x_min=each.x_min, y_min=each.y_min, x_max=each.x_max, y_max=each.y_max)
-        for each in sorted(found.detections, key=lambda each: -each.score)
-        if (not labels or each.label in labels) and each.x_min < each.x_max
-        if each.y_min < each.y_max
-    ]
-    return boxes[: values["max_regions"]]
 
 
 def _to_message(region: ClassifiedRegion) -> RegionMessage:

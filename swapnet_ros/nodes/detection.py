@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 from swapnet_ros.msg import Detection as DetectionMessage
 from swapnet_ros.msg import DetectionArray
 from swapnet_ros.nodes import vision_messages
-from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
+from swapnet_ros.nodes.frame_run import ResultOrigin
 from swapnet_ros.nodes.images import RgbImage
-from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import (
     FIRE_DETECTION,
@@ -18,20 +17,8 @@ from swapnet_ros.nodes.task_parameters import (
     WILD_ANIMAL_RECOGNITION,
 )
 from swapnet_ros.perception.drawing import draw_detections
-from swapnet_ros.perception.models.catalogue import DetectionNetwork
-from swapnet_ros.perception.models.classification import HeatMapNetwork
-from swapnet_ros.perception.tasks.finding import (
-    Finder,
-    fire_detection,
-    wild_animal_recognition,
-)
-from swapnet_ros.perception.tasks.object_detection import (
-    Detection,
-    DetectionResult,
-    ObjectDetection,
-)
+from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
 
-FinderNetwork = DetectionNetwork | HeatMapNetwork
 DETECTIONS, VISION_DETECTIONS = "~/detections", "~/vision/detections"
 
 
@@ -40,14 +27,6 @@ class DetectionNode(TaskNode):
 
     RESULTS: ClassVar[Mapping[str, type]] = {DETECTIONS: DetectionArray}
     VISION: ClassVar[Mapping[str, str]] = {VISION_DETECTIONS: "Detection2DArray"}
-
-    def make_task(self, network: DetectionNetwork, values: Values) -> ObjectDetection:
-        """Make the detection task for a network."""
-        return ObjectDetection(network)
-
-    def analyse(self, run: FrameRun) -> DetectionResult:
-        """Find boxes in pixels of the source image."""
-        return run.analyse_whole("score_threshold", "iou_threshold", "max_detections")
 
     def make_messages(self, result: DetectionResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill a `DetectionArray`."""
@@ -83,19 +62,11 @@ class FireDetectionNode(DetectionNode):
 
     TASK, SPECS = "fire_detection", FIRE_DETECTION
 
-    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
-        """Make the task for a network of either kind."""
-        return fire_detection(network)
-
 
 class WildAnimalRecognitionNode(DetectionNode):
     """Recognises animals, with a detector, or with a classifier that tells where."""
 
     TASK, SPECS = "wild_animal_recognition", WILD_ANIMAL_RECOGNITION
-
-    def make_task(self, network: FinderNetwork, values: Values) -> Finder:
-        """Make the task for a network of either kind."""
-        return wild_animal_recognition(network)
 
 
 def _to_message(detection: Detection) -> DetectionMessage:

@@ -4,7 +4,6 @@
 
     SwapNetError
     `-- NodeError
-        |-- ImageMessageError      an image message does not hold the image that it claims to hold
         |-- StaleFrameError        a frame was too old when its turn came
         |-- ParameterValueError    a parameter's value is not usable
         `-- ParameterSourceError   a parameter file or argument names what no node here knows
@@ -17,10 +16,6 @@ from swapnet_core.errors import SwapNetError
 
 class NodeError(SwapNetError):
     """Base of the errors that the nodes raise on purpose."""
-
-
-class ImageMessageError(NodeError, ValueError):
-    """An image message does not hold the image that it claims to hold."""
 
 
 class StaleFrameError(NodeError):

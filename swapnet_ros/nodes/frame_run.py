@@ -12,6 +12,7 @@ from swapnet_core import ModelStats, SwappedModel
 from swapnet_ros.msg import FrameTiming
 from swapnet_ros.nodes.frames import Frame
 from swapnet_ros.nodes.live_parameters import Values
+from swapnet_ros.perception.tasks.analysis import Analysis, TaskKind, TaskResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,11 @@ class FrameRun:
 
     Attributes:
         frame: the image, and boxes where the task wants some.
-        task: the object with `preprocess` and `decode`.
         values: the parameters, the same from the frame's beginning to its end.
     """
 
-    def __init__(self, frame: Frame, task: Any, model: SwappedModel, values: Values) -> None:
+    def __init__(self, frame: Frame, model: SwappedModel, values: Values) -> None:
         self.frame = frame
-        self.task = task
         self.values = values
         self._model = model
         self._started_s = time.monotonic()
@@ -50,20 +49,20 @@ class FrameRun:
     def __repr__(self) -> str:
         return f"<FrameRun {self.frame.camera!r}>"
 
-    def analyse_whole(self, *parameters: str) -> Any:
-        """Prepare the whole image, run the network, and decode what it returns.
+    def analyse(self, kind: TaskKind, task: Any) -> TaskResult:
+        """Find what a task finds in the image.
 
         Args:
-            parameters: those of the node that the task's `decode` takes by the same names.
+            kind: what sets the task apart.
+            task: the object with `preprocess` and `decode`.
 
         Raises:
-            ImageError: the image is not what the task takes.
+            ImageError: the image is not what the task takes, or the boxes are not its own.
             DeadlineMissedError: the deadline passed before the network was free.
             SwapNetError: the inference failed.
         """
-        prepared = self.task.preprocess(self.frame.camera.image())
-        options = {name: self.values[name] for name in parameters}
-        return self.task.decode(self.infer(prepared.inputs), prepared, **options)
+        analysis = Analysis(kind=kind, task=task, values=self.values, infer=self.infer)
+        return analysis.run(self.frame.camera.image(), self.frame.detections)
 
     def infer(self, inputs: tuple[Any, ...]) -> Any:
         """Run the network; the frame's deadline holds for each call's start.

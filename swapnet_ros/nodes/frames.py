@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from swapnet_core.errors import DeadlineMissedError
 from swapnet_ros.msg import DetectionArray
 from swapnet_ros.nodes.cameras import CameraFrame
-from swapnet_ros.nodes.errors import ImageMessageError, StaleFrameError
+from swapnet_ros.nodes.errors import StaleFrameError
 from swapnet_ros.nodes.newest import NewestOfEach
-from swapnet_ros.perception.errors import ImageError
+from swapnet_ros.perception.errors import ImageError, ImageMessageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

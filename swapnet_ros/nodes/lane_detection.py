@@ -9,13 +9,12 @@ from sensor_msgs.msg import Image
 
 from swapnet_ros.msg import Lane as LaneMessage
 from swapnet_ros.msg import LaneArray, LanePoint
-from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
+from swapnet_ros.nodes.frame_run import ResultOrigin
 from swapnet_ros.nodes.images import RgbImage, encode_mask
-from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import LANE_DETECTION
 from swapnet_ros.perception.drawing import draw_lanes
-from swapnet_ros.perception.tasks.lane_detection import Lane, LaneDetection, LaneResult
+from swapnet_ros.perception.tasks.lane_detection import Lane, LaneResult
 
 LANES, EGO_LANE = "~/lanes", "~/ego_lane"
 
@@ -25,14 +24,6 @@ class LaneDetectionNode(TaskNode):
 
     TASK, SPECS = "lane_detection", LANE_DETECTION
     RESULTS: ClassVar[Mapping[str, type]] = {LANES: LaneArray, EGO_LANE: Image}
-
-    def make_task(self, network: Any, values: Values) -> LaneDetection:
-        """Make the lane task for a network."""
-        return LaneDetection(network)
-
-    def analyse(self, run: FrameRun) -> LaneResult:
-        """Find lane lines in pixels of the source image."""
-        return run.analyse_whole("score_threshold", "min_points", "max_lanes")
 
     def make_messages(self, result: LaneResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill a `LaneArray`, and a mask of the camera's lane where the network tells it."""

@@ -8,16 +8,12 @@ from typing import Any, ClassVar
 from sensor_msgs.msg import Image
 
 from swapnet_ros.msg import SegmentationInfo
-from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
+from swapnet_ros.nodes.frame_run import ResultOrigin
 from swapnet_ros.nodes.images import RgbImage, encode_class_map
-from swapnet_ros.nodes.live_parameters import Values
 from swapnet_ros.nodes.task_node import TaskNode
 from swapnet_ros.nodes.task_parameters import SEMANTIC_SEGMENTATION
 from swapnet_ros.perception.drawing import draw_segmentation
-from swapnet_ros.perception.tasks.semantic_segmentation import (
-    SegmentationResult,
-    SemanticSegmentation,
-)
+from swapnet_ros.perception.tasks.semantic_segmentation import SegmentationResult
 
 CLASS_MAP, INFO = "~/class_map", "~/segmentation_info"
 
@@ -27,14 +23,6 @@ class SemanticSegmentationNode(TaskNode):
 
     TASK, SPECS = "semantic_segmentation", SEMANTIC_SEGMENTATION
     RESULTS: ClassVar[Mapping[str, type]] = {CLASS_MAP: Image, INFO: SegmentationInfo}
-
-    def make_task(self, network: Any, values: Values) -> SemanticSegmentation:
-        """Make the segmentation task for a network."""
-        return SemanticSegmentation(network)
-
-    def analyse(self, run: FrameRun) -> SegmentationResult:
-        """Find a class for each pixel of the source image."""
-        return run.analyse_whole()
 
     def make_messages(self, result: SegmentationResult, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill the class map and what belongs to it."""

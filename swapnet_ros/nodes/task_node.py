@@ -38,6 +38,7 @@ from swapnet_ros.nodes.live_parameters import LiveParameters, Values
 from swapnet_ros.nodes.parameter_specs import ParameterSpec
 from swapnet_ros.nodes.result_publishers import ResultPublishers
 from swapnet_ros.nodes.task_networks import TASK_NETWORKS
+from swapnet_ros.perception.tasks.analysis import TASK_KINDS
 
 LOG_PERIOD_S = 5.0
 
@@ -68,12 +69,12 @@ class Loaded:
 class TaskNode(GuardedLifecycleNode):
     """A lifecycle node that runs one network on the newest images of its cameras.
 
-    A subclass names its task, its parameters and its messages, and says how to decode the outputs,
-    fill the messages and draw the result. Its methods run on the worker thread, except `make_task`,
-    which runs during the configure transition.
+    A subclass names its task, its parameters and its messages, and says how to fill the messages
+    and draw the result. Its methods run on the worker thread.
 
     Attributes:
-        TASK: key of `TASK_NETWORKS`: how the network is found.
+        TASK: key of `TASK_NETWORKS` and `TASK_KINDS`: how the network is found, and what is done
+            with its outputs.
         SPECS: the parameters.
         RESULTS: message types of the result topics.
         VISION: names of `vision_msgs` types by topic, published where that package is installed.
@@ -127,14 +128,6 @@ class TaskNode(GuardedLifecycleNode):
     # What a task adds.
 
     @abc.abstractmethod
-    def make_task(self, network: Any, values: Values) -> Any:
-        """Make the object with `preprocess` and `decode` around a network."""
-
-    @abc.abstractmethod
-    def analyse(self, run: FrameRun) -> Any:
-        """Prepare the image, run the network by `run.infer`, and decode what it returns."""
-
-    @abc.abstractmethod
     def make_messages(self, result: Any, origin: ResultOrigin) -> Mapping[str, Any]:
         """Fill the messages for the topics of `RESULTS`."""
 
@@ -173,7 +166,7 @@ class TaskNode(GuardedLifecycleNode):
         values = self.values
         self._camera_topics()  # a mistake in them is better told before a network is traced
         network = TASK_NETWORKS[self.TASK](values)
-        task = self.make_task(network, values)
+        task = TASK_KINDS[self.TASK].make(network)
         with ExitStack() as undo:
             model = self._runtime.load(
                 self.get_fully_qualified_name(),
@@ -282,8 +275,8 @@ class TaskNode(GuardedLifecycleNode):
         loaded, values = self._loaded, self.values
         self._check_age(frame.camera, values["max_age_s"])
         loaded.model.priority = values["priority"]
-        run = FrameRun(frame, loaded.task, loaded.model, values)
-        result = self.analyse(run)
+        run = FrameRun(frame, loaded.model, values)
+        result = run.analyse(TASK_KINDS[self.TASK], loaded.task)
         before, self._last_stats = self._last_stats, loaded.model.stats()
         origin = ResultOrigin(
             header=frame.camera.header,

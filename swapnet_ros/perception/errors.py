@@ -5,6 +5,7 @@
     SwapNetError
     `-- PerceptionError
         |-- ImageError               an image has the wrong type, shape or size
+        |-- ImageMessageError        a message does not hold the image that it claims to hold
         |-- UnknownNetworkError      no network goes by that name
         |-- InputSizeError           a network cannot take images of that size
         |-- NetworkDefinitionError   a network's definition cannot be read or built
@@ -32,6 +33,10 @@ class PerceptionError(SwapNetError):
 
 class ImageError(PerceptionError, ValueError):
     """An image is not what a task takes: uint8 [H, W, 3], RGB."""
+
+
+class ImageMessageError(PerceptionError, ValueError):
+    """An image message does not hold the image that it claims to hold."""
 
 
 class UnknownNetworkError(PerceptionError, LookupError):

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from swapnet_ros.msg import DetectionArray
 from swapnet_ros.nodes import cameras
 from swapnet_ros.nodes.cameras import CameraFrame
-from swapnet_ros.nodes.errors import ImageMessageError
+from swapnet_ros.perception.errors import ImageMessageError
 
 TASKS = 4
 

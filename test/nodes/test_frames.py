@@ -11,9 +11,9 @@ from sensor_msgs.msg import Image
 
 from swapnet_core.errors import DeadlineMissedError, NetworkError
 from swapnet_ros.nodes.cameras import CameraFrame
-from swapnet_ros.nodes.errors import ImageMessageError, StaleFrameError
+from swapnet_ros.nodes.errors import StaleFrameError
 from swapnet_ros.nodes.frames import Frame, FrameCounts, FrameTally, FrameWorker, Outcome, classify
-from swapnet_ros.perception.errors import ImageError
+from swapnet_ros.perception.errors import ImageError, ImageMessageError
 
 
 class Bench:

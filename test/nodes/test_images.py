@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from swapnet_ros.nodes.errors import ImageMessageError
-from swapnet_ros.nodes.images import ENCODINGS, decode_image, encode_image
+from swapnet_ros.nodes.images import decode_image, encode_image
+from swapnet_ros.perception.errors import ImageMessageError
+from swapnet_ros.perception.image_messages import ENCODINGS
 
 RED, GREEN, BLUE = (250, 10, 20), (10, 250, 20), (20, 10, 250)
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from swapnet_core import BudgetTooSmallError, SwapRuntime
-from swapnet_ros.evaluation.lane_metrics import area_between, columns_of_mask, mask_iou
+from swapnet_ros.evaluation.metrics.lanes import mask_iou
+from swapnet_ros.evaluation.truth.lane_columns import area_between, columns_of_mask
 from swapnet_ros.perception.models.lane_catalogue import lane_network
 from swapnet_ros.perception.models.lanes import LaneNetwork
 from swapnet_ros.perception.tasks.lane_detection import LaneDetection, LaneResult

@@ -5,15 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from swapnet_ros.evaluation.lane_metrics import (
-    TUSIMPLE_ROWS,
-    columns_at,
-    columns_of_mask,
-    mean_score,
-    tusimple_score,
-)
+from swapnet_ros.evaluation.metrics.lane_scorer import LaneScorer
+from swapnet_ros.evaluation.truth.frame import TruthFrame
+from swapnet_ros.evaluation.truth.masks import lanes_of_mask
 from swapnet_ros.perception.errors import NetworkOutputError
 from swapnet_ros.perception.models.lane_masks import AreaMaskDecoder, LineMaskDecoder, read_mask
+from swapnet_ros.perception.tasks.lane_detection import Lane, LaneResult
 
 _HEIGHT, _WIDTH = 64, 128
 _LINES = LineMaskDecoder(input_height=_HEIGHT, input_width=_WIDTH)
@@ -225,7 +222,7 @@ def test_masks_are_brought_to_0_to_1():
 
 def test_marked_lanes_of_real_roads_come_back(data_dir):
     decoder = LineMaskDecoder(input_height=720, input_width=1280)
-    scores = []
+    scorer = LaneScorer()
     for number in range(6):
         name = f"tusimple_000{number}_gt"
         lines, instances = (
@@ -234,15 +231,16 @@ def test_marked_lanes_of_real_roads_come_back(data_dir):
         )
         mask = cv2.resize(lines / np.float32(255), (512, 256), interpolation=cv2.INTER_AREA)
         found = decoder(torch.from_numpy(mask)[None], 0.3).lanes
-        rows = list(TUSIMPLE_ROWS)
-        labelled = [columns_of_mask(instances == lane)[rows] for lane in np.unique(instances)[1:]]
-        scores.append(
-            tusimple_score([columns_at(lane.points, rows) for lane in found], labelled, rows)
+        lanes = tuple(Lane(points=each.points, score=1.0, is_ego=False) for each in found)
+        scorer.add(
+            LaneResult(lanes=lanes, width=1280, height=720),
+            TruthFrame(lanes=lanes_of_mask(instances)),
         )
 
-    score = mean_score(scores)
-    assert score.accuracy > 0.99
-    assert (score.false_positive_rate, score.false_negative_rate) == (0.0, 0.0)
+    score = scorer.summary()
+    assert score["frames"] == 6
+    assert score["accuracy"] > 0.99
+    assert (score["false_positive_rate"], score["false_negative_rate"]) == (0.0, 0.0)
 
 
 def test_a_mask_of_blots_is_cut_short():

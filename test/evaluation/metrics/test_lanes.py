@@ -5,16 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapnet_ros.evaluation.lane_metrics import (
-    TUSIMPLE_ROWS,
-    LaneScore,
-    area_between,
-    columns_at,
-    columns_of_mask,
-    mask_iou,
-    mean_score,
-    tusimple_score,
-)
+from swapnet_ros.evaluation.metrics.lanes import LaneScore, mask_iou, tusimple_score
 
 _ROWS = tuple(range(0, 200, 10))  # 20 of them: one row is 5 %
 
@@ -90,30 +81,6 @@ def test_a_lane_agrees_with_itself(lanes):
     assert score.false_negative_rate == 0.0
 
 
-def test_means():
-    scores = [
-        LaneScore(accuracy=accuracy, false_positive_rate=0.5, false_negative_rate=0.0)
-        for accuracy in (0.5, 1.0)
-    ]
-
-    assert _figures(mean_score(scores)) == (0.75, 0.5, 0.0)
-    with pytest.raises(ValueError, match="no scores"):
-        mean_score([])
-
-
-def test_tusimples_rows():
-    assert (TUSIMPLE_ROWS[0], TUSIMPLE_ROWS[-1], len(TUSIMPLE_ROWS)) == (160, 710, 56)
-
-
-def test_columns_are_read_off_between_points_only():
-    points = np.array([(10, 30), (20, 20), (20, 10)], np.float32)  # from near to far
-
-    columns = columns_at(points, (0, 10, 15, 25, 30, 31))
-
-    np.testing.assert_allclose(columns, [np.nan, 20, 20, 15, 10, np.nan])
-    assert np.isnan(columns_at(np.empty((0, 2), np.float32), (1, 2))).all()
-
-
 def test_mask_iou():
     first = np.zeros((4, 4), bool)
     first[:2] = True
@@ -126,14 +93,3 @@ def test_mask_iou():
     assert mask_iou(np.zeros((4, 4), bool), np.zeros((4, 4), bool)) == 1.0
     with pytest.raises(ValueError, match="cannot be compared"):
         mask_iou(first, second[:2])
-
-
-def test_an_area_between_two_marked_lanes():
-    mask = np.zeros((3, 8), bool)
-    mask[0, 1:3] = mask[1, 2] = True
-
-    left = columns_of_mask(mask)
-
-    np.testing.assert_allclose(left, [2.0, 2.5, np.nan])
-    area = area_between(left, np.array([5.0, np.nan, 5.0]), width=8)
-    np.testing.assert_array_equal(np.flatnonzero(area), [2, 3, 4])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-TUSIMPLE_ROWS = tuple(range(160, 720, 10))
-"""The rows of TuSimple's images (1280x720 pixels) in which lanes are labelled."""
+from swapnet_ros.evaluation.truth.lane_columns import Columns
 
 _CLOSE_PIXELS = 20.0
 _HIT_SHARE = 0.85
@@ -17,12 +16,10 @@ _COUNTED_LANES = 4
 _EXTRA_LANES = 2
 _ABSENT_COLUMN = -100.0
 
-Columns = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneScore:
-    """TuSimple's three figures, of one image or as a mean over several.
+    """TuSimple's three figures of one image.
 
     Attributes:
         accuracy: share of the labelled points that were hit, 0..1.
@@ -34,24 +31,6 @@ class LaneScore:
     accuracy: float
     false_positive_rate: float
     false_negative_rate: float
-
-
-def columns_at(points: NDArray[np.floating], rows: Sequence[float]) -> Columns:
-    """Read a lane's columns off at given rows.
-
-    Args:
-        points: float [N, 2], x and y in pixels, y rising or falling.
-        rows: pixels.
-
-    Returns:
-        float64, one column in pixels for each row, interpolated between the points; NaN beyond the
-        lane's ends.
-    """
-    if not len(points):
-        return np.full(len(rows), np.nan)
-    order = np.argsort(points[:, 1], kind="stable")
-    x, y = points[order].astype(np.float64).T
-    return np.interp(np.asarray(rows, dtype=np.float64), y, x, left=np.nan, right=np.nan)
 
 
 def tusimple_score(
@@ -96,25 +75,6 @@ def tusimple_score(
     )
 
 
-def mean_score(scores: Iterable[LaneScore]) -> LaneScore:
-    """The benchmark's figures for several images.
-
-    Raises:
-        ValueError: there are no images.
-    """
-    values = [
-        (score.accuracy, score.false_positive_rate, score.false_negative_rate) for score in scores
-    ]
-    if not values:
-        raise ValueError("there are no scores to take the mean of")
-    accuracy, false_positives, false_negatives = np.mean(values, axis=0).tolist()
-    return LaneScore(
-        accuracy=accuracy,
-        false_positive_rate=false_positives,
-        false_negative_rate=false_negatives,
-    )
-
-
 def mask_iou(found: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> float:
     """Intersection over union of two masks, bool [H, W]; 1 where both are empty.
 
@@ -125,36 +85,6 @@ def mask_iou(found: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> float:
         raise ValueError(f"masks of {found.shape} and {labelled.shape} cannot be compared")
     union = int(np.count_nonzero(found | labelled))
     return int(np.count_nonzero(found & labelled)) / union if union else 1.0
-
-
-def columns_of_mask(mask: NDArray[np.bool_]) -> Columns:
-    """The middle column of a marked lane in each row of its mask.
-
-    Args:
-        mask: bool [H, W].
-
-    Returns:
-        float64 [H], in pixels, 0 at the left border; NaN in rows without the lane.
-    """
-    counts = mask.sum(axis=1)
-    centres = mask @ (np.arange(mask.shape[1]) + 0.5)
-    return np.divide(centres, counts, out=np.full(len(mask), np.nan), where=counts > 0)
-
-
-def area_between(left: Columns, right: Columns, *, width: int) -> NDArray[np.bool_]:
-    """The pixels between two lanes.
-
-    Args:
-        left: float64 [H], columns in pixels; NaN in rows without the lane.
-        right: likewise.
-        width: of the image, in pixels.
-
-    Returns:
-        bool [H, width]: pixels whose centres lie between the two; none where a lane is missing.
-    """
-    centres = np.arange(width) + 0.5
-    area: NDArray[np.bool_] = (centres >= left[:, None]) & (centres <= right[:, None])
-    return area
 
 
 def _checked(lanes: Sequence[ArrayLike], count: int) -> list[Columns]:

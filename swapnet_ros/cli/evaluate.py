@@ -1,0 +1,160 @@
+"""`swapnet evaluate`: a bag through a scenario's tasks, without ROS."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
+from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
+from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
+from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
+from swapnet_ros.evaluation.bags.reader import BagReader
+from swapnet_ros.evaluation.direct.evaluation import DirectRequest, Listeners, evaluate_bag
+from swapnet_ros.evaluation.direct.label_spec import LabelSpec, read_label_spec
+from swapnet_ros.evaluation.direct.label_truth import make_scoring
+
+_FAILED, _STOPPED = 1, 130
+
+
+def evaluate(
+    bag: Annotated[Path, typer.Argument(help="The bag: its folder, or one .mcap or .db3 file.")],
+    config: Annotated[Path, typer.Option(help="The scenario's parameter file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report.")],
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Memory budget: a size, auto or unlimited; else the scenario's own."),
+    ] = None,
+    budgets: Annotated[
+        str | None, typer.Option(help="Several budgets, one after the other: 64MiB,128MiB.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="`unlimited`: compare with the plain networks, with all the memory."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was stopped in --out.")
+    ] = False,
+    remap: Annotated[
+        list[str] | None,
+        typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Ground truth: a topic of the bag, files, or a .yaml that lists them."),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
+    chosen = read_budgets(budget, budgets, against)
+    options = EvaluateOptions(
+        bag=bag,
+        config=config,
+        out=out,
+        budget=chosen[0],
+        is_resumed=resume,
+        remaps=tuple(remap or ()),
+        labels=tuple(labels or ()),
+        cache_dir=cache_dir,
+    )
+    if len(chosen) > 1:
+        _evaluate_several(options, chosen, as_json=as_json)
+        return
+    outcome = _evaluate_here(options)
+    if as_json:
+        print(json.dumps(outcome, indent=2))
+    else:
+        Console().print(*figures_tables(outcome), sep="\n")
+    if not outcome["complete"]:
+        _say(f"stopped after {outcome['frames_done']} frames; --resume goes on from there")
+        raise typer.Exit(_STOPPED)
+
+
+def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
+    """Evaluate one budget in this process, with a progress bar."""
+    with ExitStack() as exits:
+        bag = exits.enter_context(BagReader(options.bag))
+        scenario = join_scenario(options.config, bag.image_topics, parse_remaps(options.remaps))
+        for remark in scenario.remarks:
+            _say(remark)
+        spec = read_label_spec(options.labels, tuple(bag.topics))
+        scoring = make_scoring(spec, scenario.tasks, exits.enter_context(BagReader(options.bag)))
+        request = _request(options, scenario, spec)
+        progress = exits.enter_context(_progress_bar())
+        bar = progress.add_task(request.budget, total=None)
+
+        def loading(task: str) -> None:
+            progress.update(bar, description=f"{request.budget}: loading {task}")
+
+        def done(frames: int, total: int) -> None:
+            progress.update(bar, description=request.budget, completed=frames, total=total)
+
+        listeners = Listeners(loading=loading, done=done)
+        return evaluate_bag(request, bag, scoring, listeners)
+
+
+def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
+    return DirectRequest(
+        bag=options.bag,
+        out=options.out,
+        tasks=scenario.tasks,
+        budget=options.budget or scenario.budget,
+        device=scenario.device,
+        cache_dir=options.cache_dir or scenario.cache_dir,
+        is_resumed=options.is_resumed,
+        labels=spec.to_json(),
+        configuration={
+            "command": options.to_json(),
+            "tasks": {task.name: dict(task.values) for task in scenario.tasks},
+        },
+    )
+
+
+def _evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: bool) -> None:
+    """Evaluate several budgets, each in a process of its own, and compare them."""
+    runs = [options] + [
+        replace(options, budget=budget, out=options.out / budget) for budget in budgets[1:]
+    ]
+    exit_code = evaluate_each(runs)
+    if exit_code:
+        raise typer.Exit(exit_code)
+    comparison = compare_runs(runs)
+    if as_json:
+        print(json.dumps(comparison, indent=2))
+    else:
+        Console().print(comparison_table(comparison))
+    if not comparison["is_equal"]:
+        raise typer.Exit(_FAILED)
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

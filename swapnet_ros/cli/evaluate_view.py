@@ -1,0 +1,110 @@
+"""How `swapnet evaluate` shows what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from swapnet_core.sizes import format_size
+
+
+def figures_tables(outcome: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of one evaluation: the whole, its tasks, accuracy and problems."""
+    tables = [_whole(outcome), _tasks(outcome)]
+    if outcome["accuracy"]:
+        tables.append(_accuracy(outcome["accuracy"]))
+    if outcome["problems"]:
+        tables.append(_problems(outcome["problems"]))
+    return tables
+
+
+def comparison_table(comparison: Mapping[str, Any]) -> Table:
+    """Return a row for each budget."""
+    rows = comparison["runs"]
+    table = Table(
+        *("budget", "frames/s", "process", *rows[0]["tasks"], "read per frame", "results"),
+        title="the same frames under several budgets",
+        caption="median latency of a frame's inferences; results against "
+        f"{comparison['reference']}",
+    )
+    for row in rows:
+        reads = sum(task["read_bytes_per_inference"] or 0 for task in row["tasks"].values())
+        table.add_row(
+            row["budget"],
+            f"{row['frames_per_s']:.2f}",
+            format_size(row["process_peak_bytes"]),
+            *(_median(task["inference_s"]) for task in row["tasks"].values()),
+            format_size(reads),
+            _verdict(row),
+        )
+    return table
+
+
+def _whole(outcome: Mapping[str, Any]) -> Table:
+    budget_bytes = outcome["budget_bytes"]
+    state = "complete" if outcome["complete"] else "stopped"
+    table = Table("", f"{outcome['frames_done']} frames, {state}")
+    table.add_row("budget", "none" if budget_bytes is None else format_size(budget_bytes))
+    if outcome.get("core_peak_bytes") is not None:
+        table.add_row("most held by the core", format_size(outcome["core_peak_bytes"]))
+    table.add_row(
+        "most held by the process",
+        f"{format_size(outcome['process_peak_bytes'])} more than before loading",
+    )
+    table.add_row("speed", f"{outcome['frames_per_s']:.2f} frames/s")
+    return table
+
+
+def _tasks(outcome: Mapping[str, Any]) -> Table:
+    table = Table(
+        *("task", "frames", "p50", "p90", "p99", "max", "stall", "read per inference"),
+        caption="latency of a frame's inferences, without waiting for other tasks",
+    )
+    for name, task in outcome["tasks"].items():
+        latency = task.get("inference_s")
+        times = ["-"] * 4
+        if latency is not None:
+            times = [_ms(latency[key]) for key in ("p50", "p90", "p99", "max")]
+        table.add_row(
+            name,
+            str(task.get("frames", 0)),
+            *times,
+            f"{task.get('stall_share', 0.0):.0%}",
+            format_size(task.get("read_bytes_per_inference", 0.0)),
+        )
+    return table
+
+
+def _accuracy(accuracy: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table("task", "accuracy")
+    for name, figures in accuracy.items():
+        plain = {key: each for key, each in figures.items() if isinstance(each, (int, float))}
+        table.add_row(name, ", ".join(f"{key} {each:.4g}" for key, each in plain.items()))
+    return table
+
+
+def _problems(problems: list[Mapping[str, Any]]) -> Table:
+    table = Table("problem of the bag", "times")
+    for problem in problems:
+        table.add_row(problem["sentence"], str(problem["count"]))
+    return table
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    difference = row.get("against_reference")
+    if difference is None:
+        return "reference"
+    if difference["is_equal"]:
+        return "the same"
+    tiles = "" if row["is_exact"] else "; layers run by tiles, which may change the last bits"
+    return f"{difference['different']} of {difference['frames']} frames DIFFER{tiles}"
+
+
+def _median(latency: Mapping[str, float] | None) -> str:
+    return "-" if latency is None else _ms(latency["p50"])
+
+
+def _ms(duration_s: float) -> str:
+    return f"{duration_s * 1e3:.1f} ms"

@@ -1,0 +1,1 @@
+"""Rosbags without ROS: reading them, also damaged ones, and making them."""

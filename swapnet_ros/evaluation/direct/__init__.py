@@ -1,0 +1,1 @@
+"""Evaluation without ROS: a bag's images, one after the other, through a scenario's tasks."""

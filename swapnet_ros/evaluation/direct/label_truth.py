@@ -1,0 +1,110 @@
+"""Ground truth for the images of a bag: from its topics, and from files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.bags.reader import BagReader
+from swapnet_ros.evaluation.direct.direct_task import DirectTask
+from swapnet_ros.evaluation.direct.label_spec import LabelSource, LabelSpec
+from swapnet_ros.evaluation.direct.scoring import Scoring
+from swapnet_ros.evaluation.metrics.label_map import LabelMap
+from swapnet_ros.evaluation.metrics.scorers import make_scorer
+from swapnet_ros.evaluation.truth.file_truth import FileTruth
+from swapnet_ros.evaluation.truth.image_names import images_in, read_stamps
+from swapnet_ros.evaluation.truth.label_files import open_label_files
+from swapnet_ros.evaluation.truth.meetings import half_frame_period_ns
+from swapnet_ros.evaluation.truth.sources import FrameLabels, TruthSource
+from swapnet_ros.evaluation.truth.topic_truth import TopicTruth
+
+_FRAMES_FOR_PERIOD = 32
+_NS_PER_S = 1_000_000_000
+
+
+def make_scoring(spec: LabelSpec, tasks: Sequence[DirectTask], bag: BagReader) -> Scoring:
+    """Open all labels, and make a scorer for every task.
+
+    Args:
+        spec: where labels come from; without sources nothing is scored.
+        tasks: whose results are judged.
+        bag: opened a second time, as it is read here while the images are read elsewhere.
+
+    Raises:
+        InputError: it cannot be told whose labels they are, or how they meet their images.
+        LabelsError: a label file cannot be read.
+        TruthError: labels are of no known kind, or classes are grouped twice.
+    """
+    if not spec.sources:
+        return Scoring(None, {})
+    topics = sorted({topic for task in tasks for topic in task.topics})
+    found: dict[str, list[FrameLabels]] = {}
+    tolerances: dict[str, list[int]] = {}
+    for source in spec.sources:
+        topic = _images_of(source, topics)
+        tolerance_ns = _tolerance_ns(source, bag, topic)
+        found.setdefault(topic, []).append(_open(source, bag, tolerance_ns))
+        tolerances.setdefault(topic, []).append(tolerance_ns)
+    groups = dict(spec.same_classes)
+    label_map = LabelMap(
+        {key: names for key, names in groups.items() if key != "ignored"},
+        ignored=groups.get("ignored", ()),
+    )
+    scorers = {
+        task.name: make_scorer(
+            task.task,
+            getattr(task.network, "labels", ()),
+            label_map,
+            min_score=spec.min_score,
+        )
+        for task in tasks
+        if found.keys() & set(task.topics)
+    }
+    return Scoring(TruthSource(found), scorers, tolerances_ns=tolerances)
+
+
+def _images_of(source: LabelSource, topics: Sequence[str]) -> str:
+    """The topic of the images that a source labels."""
+    if source.images:
+        if source.images not in topics:
+            raise InputError(
+                f"{source.labels} labels images of {source.images}, which no task looks at; "
+                f"topics are {', '.join(topics)}"
+            )
+        return source.images
+    if len(topics) > 1:
+        raise InputError(
+            f"{source.labels} could label the images of {', '.join(topics)}; write a .yaml file "
+            "for --labels in which the source says `images: topic`"
+        )
+    return topics[0]
+
+
+def _tolerance_ns(source: LabelSource, bag: BagReader, topic: str) -> int:
+    """Half the time between frames, from the first ones, unless the source says another one."""
+    if source.tolerance_s is not None:
+        return round(source.tolerance_s * _NS_PER_S)
+    with closing(bag.frames((topic,))) as frames:
+        return half_frame_period_ns([each.stamp_ns for each in islice(frames, _FRAMES_FOR_PERIOD)])
+
+
+def _open(source: LabelSource, bag: BagReader, tolerance_ns: int) -> FrameLabels:
+    if source.labels in bag.topics:
+        return TopicTruth(
+            bag.messages(source.labels), tolerance_ns=tolerance_ns, labels=source.names
+        )
+    path = Path(source.labels)
+    files = open_label_files(
+        path,
+        kind=source.kind or None,
+        labels=source.names,
+        suffix=source.suffix,
+        pattern=source.pattern,
+    )
+    folder = Path(source.order) if source.order else (path if path.is_dir() else path.parent)
+    stamps = read_stamps(Path(source.stamps)) if source.stamps else None
+    order = () if source.stamps or not folder.is_dir() else images_in(folder)
+    return FileTruth(files, tolerance_ns=tolerance_ns, order=order, stamps=stamps)

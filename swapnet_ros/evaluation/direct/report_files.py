@@ -1,0 +1,184 @@
+"""What an evaluation leaves in its folder, written while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swapnet_ros.evaluation.bags.problems import BagProblem
+from swapnet_ros.evaluation.bags.source_frame import SourceFrame
+from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
+from swapnet_ros.evaluation.direct.progress_file import Progress, write_progress
+from swapnet_ros.evaluation.direct.result_json import result_json
+from swapnet_ros.evaluation.direct.results_file import ResultsFile
+from swapnet_ros.evaluation.direct.scoring import Scoring
+from swapnet_ros.evaluation.direct.timings_file import TimingsFile
+
+_CHECKPOINT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFolder:
+    """Where everything of one evaluation lies."""
+
+    path: Path
+
+    @property
+    def results(self) -> Path:
+        """What was found, frame by frame, and how accurate it was; no times."""
+        return self.path / "results.json"
+
+    @property
+    def timings(self) -> Path:
+        """What every frame took in every task."""
+        return self.path / "timings.csv"
+
+    @property
+    def figures(self) -> Path:
+        """Latencies, memory and reads in sums, and where all this was measured."""
+        return self.path / "figures.json"
+
+    @property
+    def progress(self) -> Path:
+        """How far it has come."""
+        return self.path / "progress.json"
+
+
+class ReportFiles:
+    """Takes frames in, one after the other. Use from one thread."""
+
+    def __init__(
+        self,
+        folder: ReportFolder,
+        begin: Progress,
+        *,
+        header: Mapping[str, Any],
+        scoring: Scoring,
+    ) -> None:
+        """Begin a report, or go on with one.
+
+        Args:
+            folder: is there already.
+            begin: how far the report has come; nothing is kept of one without frames.
+            header: what stands before the frames in the results.
+            scoring: where accuracy is counted; put into the state that it had.
+
+        Raises:
+            InputError: what a report has to be resumed with is gone.
+        """
+        self._folder = folder
+        self._scoring = scoring
+        self._setup = begin.setup
+        self._frames = begin.frames
+        self._elapsed_before_s = begin.elapsed_s
+        is_resumed = begin.frames > 0
+        with ExitStack() as undo:
+            self._results = ResultsFile(
+                folder.results, header, resume_at=begin.results_bytes if is_resumed else 0
+            )
+            undo.callback(self._results.close)
+            self._timings = TimingsFile(
+                folder.timings, resume_at=begin.timings_bytes if is_resumed else 0
+            )
+            undo.pop_all()
+        if is_resumed:
+            scoring.restore(begin.scores)
+        self._begin_s = self._checkpoint_s = time.monotonic()
+        self._keep(is_complete=False)
+
+    def __repr__(self) -> str:
+        return f"<ReportFiles {self._folder.path}, {self._frames} frames>"
+
+    @property
+    def frames(self) -> int:
+        """How many are done."""
+        return self._frames
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time spent on frames, in all sittings together."""
+        return self._elapsed_before_s + time.monotonic() - self._begin_s
+
+    def add(self, frame: SourceFrame, answers: Sequence[TaskAnswer], *, process_bytes: int) -> None:
+        """Take one frame in.
+
+        Args:
+            frame: the image.
+            answers: of all tasks that look at it.
+            process_bytes: the most that the process held meanwhile, above its baseline.
+        """
+        height, width = frame.image.shape[:2]
+        self._results.append(
+            {
+                "frame": self._frames,
+                "topic": frame.topic,
+                "index": frame.index,
+                "stamp_ns": frame.stamp_ns,
+                "frame_id": frame.frame_id,
+                "width": width,
+                "height": height,
+                "results": {answer.task: _answer_json(answer) for answer in answers},
+            }
+        )
+        self._timings.append(self._frames, answers, process_bytes=process_bytes)
+        self._scoring.add(frame, answers)
+        self._frames += 1
+        if time.monotonic() > self._checkpoint_s + _CHECKPOINT_S:
+            self._keep(is_complete=False)
+
+    def skip(self, frame: SourceFrame) -> None:
+        """Pass by one frame that was taken in in an earlier sitting."""
+        self._scoring.skip(frame)
+
+    def finish(self, problems: Sequence[BagProblem], *, is_complete: bool) -> dict[str, Any]:
+        """Close the results with the accuracy so far.
+
+        Args:
+            problems: of the bag.
+            is_complete: all frames are done.
+
+        Returns:
+            What stands after the frames.
+        """
+        tail = {
+            "complete": is_complete,
+            "frames_done": self._frames,
+            "accuracy": self._scoring.summary(),
+            "labels": self._scoring.meetings(),
+            "problems": [
+                {"kind": p.kind, "topic": p.topic, "count": p.count, "sentence": p.sentence}
+                for p in problems
+            ],
+        }
+        self._results.finish(tail)
+        self._keep(is_complete=is_complete)
+        return tail
+
+    def close(self) -> None:
+        """Close the files; may be called again."""
+        self._results.close()
+        self._timings.close()
+
+    def _keep(self, *, is_complete: bool) -> None:
+        """Note the place from which an evaluation that ends now, however it ends, goes on."""
+        self._checkpoint_s = time.monotonic()
+        write_progress(
+            self._folder.progress,
+            Progress(
+                setup=self._setup,
+                frames=self._frames,
+                is_complete=is_complete,
+                results_bytes=self._results.position,
+                timings_bytes=self._timings.position,
+                elapsed_s=self.elapsed_s,
+                scores={} if is_complete else self._scoring.state(),
+            ),
+        )
+
+
+def _answer_json(answer: TaskAnswer) -> dict[str, Any]:
+    return {"refused": answer.refusal} if answer.result is None else result_json(answer.result)

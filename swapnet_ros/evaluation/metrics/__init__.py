@@ -1,0 +1,1 @@
+"""How well results agree with labels: one scorer for each kind of result."""

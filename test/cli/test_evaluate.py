@@ -1,0 +1,116 @@
+"""`swapnet evaluate` on a short bag with small networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swapnet_ros.evaluation.bags.writer import BagWriter
+
+_NETWORKS = Path(__file__).parents[1] / "nodes"  # has small_networks.py
+_SCENARIO = """
+/**/swapnet:
+  ros__parameters: {budget: 8MiB, nodes: [lights=traffic_light_classification, lane_detection]}
+/**/lights: {ros__parameters: {network: "small_networks:Brightness", cameras: [left, right]}}
+/**/lane_detection: {ros__parameters: {network: "small_networks:BrightLines", cameras: [right]}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(_NETWORKS))
+    monkeypatch.setenv("PYTHONPATH", str(_NETWORKS), prepend=":")
+    path = tmp_path / "scenario.yaml"
+    path.write_text(_SCENARIO)
+    return path
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Two cameras in turn: dark images on the left, bright ones on the right."""
+    path = tmp_path / "bag"
+    with BagWriter(path) as writer:
+        for number in range(6):
+            side, grey = (("left", 20), ("right", 235))[number % 2]
+            image = np.full((32, 48, 3), grey, np.uint8)
+            stamp_ns = 1_700_000_000_000_000_000 + number * 50_000_000
+            writer.write_image(f"/{side}", image, stamp_ns=stamp_ns, frame_id=side)
+    return path
+
+
+def test_frames_go_to_the_tasks_of_their_cameras(swapnet, bag, config, tmp_path):
+    out = tmp_path / "report"
+    done = swapnet("evaluate", bag, "--config", config, "--out", out, "--json")
+    assert done.exit_code == 0, done.errors
+    outcome = json.loads(done.output)
+    assert outcome["budget"] == "8MiB"
+    frames = json.loads((out / "results.json").read_text())["frames"]
+    tasks = [(frame["topic"], list(frame["results"])) for frame in frames]
+    assert tasks == [("/left", ["lights"]), ("/right", ["lights", "lane_detection"])] * 3
+    labels = [f["results"]["lights"]["regions"][0]["classes"][0]["label"] for f in frames]
+    assert labels == ["dark", "bright"] * 3
+
+
+def test_tables_name_the_tasks(swapnet, bag, config, tmp_path):
+    done = swapnet("evaluate", bag, "--config", config, "--out", tmp_path / "report")
+    assert done.exit_code == 0, done.errors
+    for part in ("6 frames, complete", "lights", "lane_detection", "p50", "8.0 MiB"):
+        assert part in done.output
+
+
+def test_labels_from_a_file_are_scored_and_how_they_met_is_told(swapnet, bag, config, tmp_path):
+    stamps = [1_700_000_000_000_000_000 + number * 50_000_000 for number in (1, 3)]
+    rows = [f"{stamp},{label}" for stamp, label in zip(stamps, ("bright", "dark"), strict=True)]
+    (tmp_path / "classes.csv").write_text("file,label\n" + "\n".join(rows))
+    (tmp_path / "labels.yaml").write_text("sources: [{labels: classes.csv, images: /right}]")
+    out = tmp_path / "report"
+    words = ("--labels", tmp_path / "labels.yaml", "--out", out, "--json")
+    done = swapnet("evaluate", bag, "--config", config, *words)
+    assert done.exit_code == 0, done.errors
+    outcome = json.loads(done.output)
+    assert outcome["accuracy"]["lights"]["top_1"] == 0.5
+    (met,) = outcome["labels"]["/right"]
+    assert (met["frames"], met["matched"], met["tolerance_ns"]) == (3, 2, 50_000_000)
+
+
+@pytest.mark.slow  # three processes
+def test_budgets_are_compared_with_the_plain_networks(swapnet, bag, config, tmp_path):
+    out = tmp_path / "report"
+    words = ("--budgets", "8MiB,64MiB", "--against", "unlimited", "--json")
+    done = swapnet("evaluate", bag, "--config", config, "--out", out, *words)
+    assert done.exit_code == 0, done.errors
+    comparison = json.loads(done.output)
+    assert comparison == json.loads((out / "comparison.json").read_text())
+    assert comparison["is_equal"] is True
+    assert comparison["reference"] == "unlimited"
+    assert [run["budget"] for run in comparison["runs"]] == ["8MiB", "64MiB", "unlimited"]
+    first = (out / "results.json").read_bytes()
+    assert (out / "64MiB/results.json").read_bytes() == first
+    assert (out / "unlimited/results.json").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", "8MiB", "--budgets", "9MiB"), "--budget is one budget and --budgets are"),
+        (("--budget", "much"), "not a size: 'much'"),
+        (("--budgets", "8MiB,8MiB"), "a budget stands in 8MiB, 8MiB twice"),
+        (("--against", "8MiB"), "--against takes `unlimited`, not '8MiB'"),
+        (("--remap", "left"), "--remap left: write it as image:=/camera/front/image_raw"),
+        (("--remap", "left:=/front"), "the bag has no images on /front; its image topics are"),
+        (("--labels", "/truth"), "--labels /truth: the bag has no such topic, and there is no"),
+        (("--labels", "classes.csv"), "classes.csv could label the images of /left, /right"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    swapnet, bag, config, tmp_path, monkeypatch, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("classes.csv").write_text("file,label\na,b\n")
+    done = swapnet("evaluate", bag, "--config", config, "--out", tmp_path / "report", *words)
+    assert done.exit_code == 2
+    assert message in done.errors
+    assert not (tmp_path / "report").exists()
