@@ -101,6 +101,7 @@ def test_vehicles_at_a_road(data_dir, name, precision, recall):
     assert list(summary["classes"]) == ["vehicle"]
 
 
+@pytest.mark.slow  # test/nodes/test_real_weights.py has the same images
 def test_traffic_signs(data_dir, examples):
     network = classification_network(
         "traffic_sign_net:TrafficSignNet",

@@ -124,7 +124,9 @@ def start_process(tmp_path, domain_id):
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_process_cleanly_with_frames_in_flight(
     start_process, robot, cache_dir, detector_parameters, street_message, number
 ):
