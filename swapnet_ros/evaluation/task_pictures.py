@@ -39,7 +39,7 @@ from swapnet_ros.perception.tasks.semantic_segmentation import SemanticSegmentat
 
 Image = NDArray[np.uint8]
 
-_EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+_EXAMPLES = Path("docs/examples")  # of the folder that it is run in: an installed package has none
 _AMPLE_BUDGET = "4GiB"
 _TIGHTNESS = 0.1  # of the way from the smallest possible budget to everything in memory
 _FINDERS: Mapping[str, Callable[[Any], Any]] = {
@@ -214,14 +214,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [task for task in options.tasks if task not in RECIPES]
     if unknown:
         parser.error(f"no task {', '.join(unknown)}; there are {', '.join(RECIPES)}")
-    sys.path.append(str(_EXAMPLES))
+    examples = str(_EXAMPLES.resolve())
+    sys.path.append(examples)
     try:
         paths = make_pictures(options.data, options.out, options.tasks or list(RECIPES))
     except SwapNetError as error:
         print(f"task_pictures: {error}", file=sys.stderr)
         return 2
     finally:
-        sys.path.remove(str(_EXAMPLES))
+        sys.path.remove(examples)
     print(paths[-1])
     return 0
 
