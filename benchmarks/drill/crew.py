@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 from drill.pictures import save_pictures
 from drill.troubles import Act, CameraSpec, Order
@@ -81,12 +80,7 @@ class CameraCrew(AbstractContextManager["CameraCrew"]):
         while self._running:
             self._running.popitem()[1].stop()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _start(self, name: str) -> None:

@@ -86,13 +86,7 @@ def measure_pairs(
         plain_arm = _PlainArm(runtime, plain, network.inputs)
         _learn_speeds(runtime, model, network.inputs)
         own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
-        rival_arm, reason = None, ""
-        if rival is not None:
-            try:
-                plan = _choose(runtime, network.name, rival)
-                rival_arm = _SwappedArm(runtime, model, plan, plain_arm)
-            except BudgetTooSmallError as error:
-                reason = str(error)
+        rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
         reads = exits.enter_context(ReadArm(_block_file(root, runtime, network.name)))
         arms = [plain_arm, own_arm, *([] if rival_arm is None else [rival_arm]), reads]
         for pair in range(pairs):
@@ -213,9 +207,18 @@ def _learn_speeds(runtime: SwapRuntime, model: SwappedModel, inputs: tuple[Any, 
     runtime.set_budget(runtime.report().budget_bytes)
 
 
-def _choose(runtime: SwapRuntime, name: str, choose: ChoosePlan) -> SwapPlan:
-    profile = loaded_profile(runtime, name)
-    return choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+def _rival_arm(
+    runtime: SwapRuntime, model: SwappedModel, choose: ChoosePlan | None, plain: _PlainArm
+) -> tuple[_SwappedArm | None, str]:
+    """Return the arm of a rival plan, or why there is none."""
+    if choose is None:
+        return None, ""
+    profile = loaded_profile(runtime, model.name)
+    try:
+        plan = choose(profile, runtime.device_profile, runtime.report().budget_bytes)
+    except BudgetTooSmallError as error:
+        return None, str(error)
+    return _SwappedArm(runtime, model, plan, plain), ""
 
 
 def _block_file(root: Path, runtime: SwapRuntime, name: str) -> Path:

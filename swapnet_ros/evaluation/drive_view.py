@@ -54,12 +54,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         """Redraw the tables."""
         self._live.update(figures_tables(phase, figures), refresh=True)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
 
@@ -81,12 +76,7 @@ class LineView(AbstractContextManager["LineView"]):
         parts = [f"frames in {figures.frames_played}", *_memory(figures)[:1], *tasks]
         self._console.print(f"{phase}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is held."""
 
 

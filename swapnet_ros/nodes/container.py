@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from types import TracebackType
 
 import rclpy
 from rclpy.context import Context
@@ -154,12 +153,7 @@ class PerceptionHost:
     def __enter__(self) -> PerceptionHost:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> None:

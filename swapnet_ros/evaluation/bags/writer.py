@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -225,12 +224,7 @@ class BagWriter(AbstractContextManager["BagWriter"]):
         except OSError as error:
             raise BagError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
