@@ -12,12 +12,14 @@ from swapnet_core.candidates import Candidate, Room
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS, list_all
 from swapnet_core.partition import join_up_to
 from swapnet_core.planner import GAIN_OF_TILES, all_outlines, choose
-from swapnet_core.search import grow_residents
+from swapnet_core.search import FEW_ATOMS, grow_residents
 from swapnet_core.specs import DeviceProfile, NetworkProfile
 
-_BLOCKS_PER_STREAM = (3, 8)
+_BLOCKS_PER_STREAM: tuple[int, ...] = (2, 4, 10)
+_BATCH_SHARE = 0.15
+_WIDE_BLOCKS_PER_STREAM: tuple[int, ...] = (3, 8)
+_WIDE_BATCH_SHARE = 0.25
 _TILINGS = 2
-_BATCH_SHARE = 0.25
 _NETWORKS = 16
 
 
@@ -89,7 +91,10 @@ class Curves:
                 )
                 yield from list_all(outline, self._device, room)
                 continue
-            targets = [stream_bytes // blocks for blocks in _BLOCKS_PER_STREAM]
+            blocks_per_stream, batch_share = _BLOCKS_PER_STREAM, _BATCH_SHARE
+            if len(outline.atoms) > FEW_ATOMS:
+                blocks_per_stream, batch_share = _WIDE_BLOCKS_PER_STREAM, _WIDE_BATCH_SHARE
+            targets = [stream_bytes // blocks for blocks in blocks_per_stream]
             partitions = {
                 p.runs: p for t in targets for p in [join_up_to(outline, self._device, t)]
             }
@@ -99,7 +104,7 @@ class Curves:
                     self._device,
                     stream_bytes=stream_bytes,
                     resident_bytes=most_bytes,
-                    batch_share=_BATCH_SHARE,
+                    batch_share=batch_share,
                 )
 
     def _outlines_at(self, stream_bytes: int) -> list[Outline]:

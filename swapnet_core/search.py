@@ -30,7 +30,8 @@ _TARGETS_BETWEEN_BYTES = (256 * KIB, MIB, 4 * MIB)
 _STREAM_STEP = 1.6
 _WIDE_STREAM_STEP = 2.2
 _WIDE_BATCH_SHARE = 0.5
-_FEW_ATOMS = 64
+FEW_ATOMS = 64
+"""Up to so many, small steps everywhere cost little."""
 _NEAR = (0.65, 0.75, 0.85, 0.95, 1.1, 1.25, 1.5)
 _NEAR_TARGETS = (0.5, 2.0)
 _BATCH_SHARE = 0.3
@@ -168,7 +169,7 @@ def scout(
     # Runs up to the largest atom fit wherever anything does.
     targets = {*_TARGETS_BYTES, outline.slot_bytes}
     step, batch_share = _WIDE_STREAM_STEP, _WIDE_BATCH_SHARE
-    if len(outline.atoms) <= _FEW_ATOMS:
+    if len(outline.atoms) <= FEW_ATOMS:
         targets.update(_TARGETS_BETWEEN_BYTES)
         step, batch_share = _STREAM_STEP, _BATCH_SHARE
     for partition in _partitions(outline, device, sorted(targets)):

@@ -24,12 +24,14 @@ from swapnet_core.curves import Curves, Point, cost_s, curves_of
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS
 from swapnet_core.planner import all_outlines, make_plan
+from swapnet_core.search import FEW_ATOMS
 from swapnet_core.sizes import KIB, format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
 _COARSE_STEP = 2.0
 _FINE_STEPS = (0.6, 0.7, 0.85, 1.2, 1.4, 1.7)
 _FINALISTS = 2
+_FINALISTS_OF_SMALL = 8
 _MOST_SUMS = 128
 _SMALLEST_STREAM_BYTES = 256 * KIB
 
@@ -169,7 +171,9 @@ def _choose_shares(
 
     coarse = try_sizes(_coarse_sizes(curves, room_bytes))
     try_sizes(round_up(int(coarse * step)) for step in _FINE_STEPS)
-    best = ((size, sums[size]) for size in sorted(sums, key=rank)[:_FINALISTS])
+    are_small = all(len(curve.outlines[0].atoms) <= FEW_ATOMS for curve in curves)
+    finalists = _FINALISTS_OF_SMALL if are_small else _FINALISTS
+    best = ((size, sums[size]) for size in sorted(sums, key=rank)[:finalists])
     return [(size, found.shares) for size, found in best if found is not None]
 
 
@@ -181,7 +185,7 @@ def _weighted_s(candidates: Sequence[Candidate], weights: Sequence[float]) -> fl
 def _coarse_sizes(curves: Sequence[Curves], room_bytes: int) -> list[int]:
     """Propose sizes of the streaming region: those that layers need, and some in between."""
     outlines = [curve.outlines for curve in curves]
-    sizes = {0, _smallest_room(outlines)[0], *(o[0].slot_bytes for o in outlines)}
+    sizes = {0, _smallest_room(outlines)[0], room_bytes, *(o[0].slot_bytes for o in outlines)}
     if all(len(o[0].atoms) <= ALL_LAYOUTS_ATOMS for o in outlines):
         sizes.update(itertools.chain.from_iterable(_subset_sums(o[0]) for o in outlines))
     largest_bytes = max(curve.used_bytes for curve in curves)
