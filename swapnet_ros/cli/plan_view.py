@@ -15,7 +15,6 @@ from swapnet_core.sizes import MIB, format_size
 from swapnet_core.specs import BlockSpec, NetworkProfile, SwapPlan
 from swapnet_ros.cli.planning import CurvePoint, PlannedSet, ProfiledNetwork
 
-
 _LAYERS_SHOWN = 3
 
 
