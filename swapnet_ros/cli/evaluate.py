@@ -24,9 +24,10 @@ from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
 from swapnet_ros.evaluation.bags.reader import BagReader
-from swapnet_ros.evaluation.direct.evaluation import DirectRequest, Listeners, evaluate_bag
+from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
 from swapnet_ros.evaluation.direct.label_spec import LabelSpec, read_label_spec
 from swapnet_ros.evaluation.direct.label_truth import make_scoring
+from swapnet_ros.evaluation.direct.request import DirectRequest
 
 _FAILED, _STOPPED = 1, 130
 
@@ -49,6 +50,9 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was stopped in --out.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the results as a bag, too: OUT/results_bag.")
+    ] = False,
     remap: Annotated[
         list[str] | None,
         typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
@@ -70,6 +74,7 @@ def evaluate(
         out=out,
         budget=chosen[0],
         is_resumed=resume,
+        is_recorded=record,
         remaps=tuple(remap or ()),
         labels=tuple(labels or ()),
         cache_dir=cache_dir,
@@ -119,6 +124,7 @@ def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec
         device=scenario.device,
         cache_dir=options.cache_dir or scenario.cache_dir,
         is_resumed=options.is_resumed,
+        is_recorded=options.is_recorded,
         labels=spec.to_json(),
         configuration={
             "command": options.to_json(),

@@ -10,7 +10,7 @@ from typing import Any
 
 from swapnet_core.errors import InputError
 from swapnet_core.sizes import parse_size
-from swapnet_ros.evaluation.direct.evaluation import UNLIMITED
+from swapnet_ros.evaluation.direct.request import UNLIMITED
 
 _AUTO = "auto"
 
@@ -25,6 +25,7 @@ class EvaluateOptions:
         out: folder of the report.
         budget: a size, `auto` or `unlimited`; empty for the scenario's own.
         is_resumed: go on with an evaluation that was stopped.
+        is_recorded: write the results as a bag, too.
         remaps: `name:=name` each.
         labels: ground truth, as `--labels` has it.
         cache_dir: for block files; None for the scenario's.
@@ -35,6 +36,7 @@ class EvaluateOptions:
     out: Path
     budget: str
     is_resumed: bool
+    is_recorded: bool
     remaps: tuple[str, ...]
     labels: tuple[str, ...]
     cache_dir: Path | None
@@ -51,6 +53,7 @@ class EvaluateOptions:
         words += ["--config", str(self.config), "--out", str(self.out)]
         words += ["--budget", self.budget] if self.budget else []
         words += ["--resume"] if self.is_resumed else []
+        words += ["--record"] if self.is_recorded else []
         words += [word for each in self.remaps for word in ("--remap", each)]
         words += [word for each in self.labels for word in ("--labels", each)]
         words += ["--cache-dir", str(self.cache_dir)] if self.cache_dir is not None else []

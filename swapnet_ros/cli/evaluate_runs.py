@@ -12,9 +12,11 @@ from typing import Any
 
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.evaluation.direct.comparison import compare_results
-from swapnet_ros.evaluation.direct.evaluation import UNLIMITED, read_outcome
+from swapnet_ros.evaluation.direct.evaluation import read_outcome
 from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.request import UNLIMITED
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
+from swapnet_ros.evaluation.direct.whole_file import replace_text
 
 _POLL_S = 0.1
 _FILE = "comparison.json"
@@ -65,7 +67,7 @@ def compare_runs(runs: Sequence[EvaluateOptions]) -> dict[str, Any]:
         "runs": rows,
     }
     text = json.dumps(comparison, indent=2)
-    (runs[0].out / _FILE).write_text(text + "\n", encoding="utf-8")
+    replace_text(runs[0].out / _FILE, text + "\n")
     read_back: dict[str, Any] = json.loads(text)
     return read_back
 

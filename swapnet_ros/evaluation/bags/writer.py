@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -197,16 +197,33 @@ class BagWriter(AbstractContextManager["BagWriter"]):
         Raises:
             BagError: it cannot be written, or the bag is closed.
         """
+        kind = message.__msgtype__
+        self.write_serialized(
+            topic, kind, self._store.serialize_cdr(message, kind), stamp_ns=stamp_ns
+        )
+
+    def write_serialized(
+        self, topic: str, kind: str, data: bytes | memoryview, *, stamp_ns: int
+    ) -> None:
+        """Write a message that is serialized already, as it is.
+
+        Args:
+            topic: where it is published.
+            kind: of the message, e.g. `sensor_msgs/msg/Image`.
+            data: CDR with its header of 4 bytes.
+            stamp_ns: when it was recorded; bags have no times before 0, which it stands for.
+
+        Raises:
+            BagError: it cannot be written, or the bag is closed.
+        """
         if self._writer is None:
             raise BagError(f"{self.path} is closed")
-        kind = message.__msgtype__
         try:
             connection = self._connections.get(topic)
             if connection is None:
                 connection = self._writer.add_connection(topic, kind, typestore=self._store)
                 self._connections[topic] = connection
-            data = self._store.serialize_cdr(message, kind)
-            self._writer.write(connection, stamp_ns, data)
+            self._writer.write(connection, max(0, stamp_ns), data)
         except OSError as error:
             raise BagError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
@@ -222,6 +239,8 @@ class BagWriter(AbstractContextManager["BagWriter"]):
         try:
             writer.close()
         except OSError as error:
+            with suppress(OSError):  # the first error is told
+                writer.abort()
             raise BagError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
     def __exit__(self, *_: object) -> None:

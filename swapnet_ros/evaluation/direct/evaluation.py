@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,48 +15,22 @@ from swapnet_core.cache import default_cache_dir
 from swapnet_core.errors import InputError, SwapNetError
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
-from swapnet_ros.evaluation.direct.direct_task import DirectTask
+from swapnet_ros.evaluation.direct.beginning import find_beginning
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
 from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
-from swapnet_ros.evaluation.direct.progress_file import Progress, read_progress
+from swapnet_ros.evaluation.direct.progress_file import Progress
 from swapnet_ros.evaluation.direct.report_files import ReportFiles, ReportFolder
+from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
+from swapnet_ros.evaluation.direct.results_bag import ResultsBag, remove_results_bag
 from swapnet_ros.evaluation.direct.results_file import read_tail
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.direct.timings_file import read_timings
 from swapnet_ros.evaluation.run_summary import describe_machine, describe_versions
 
-UNLIMITED = "unlimited"
 FORMAT = "swapnet results 1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectRequest:
-    """What to evaluate.
-
-    Attributes:
-        bag: its path.
-        out: folder of the report; made where there is none.
-        tasks: what looks at the images.
-        budget: a size, `auto`, or `unlimited` for the plain networks without the core.
-        device: as the core takes it.
-        cache_dir: for block files; None for the user's cache folder.
-        is_resumed: go on with what is in the folder.
-        labels: where ground truth comes from, of JSON types; empty for none.
-        configuration: what the user asked for, of JSON types, for the figures.
-    """
-
-    bag: Path
-    out: Path
-    tasks: Sequence[DirectTask]
-    budget: str
-    device: str = "auto"
-    cache_dir: Path | None = None
-    is_resumed: bool = False
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,42 +64,52 @@ def evaluate_bag(
         The figures, as they stand in `figures.json`, with the results' accuracy and problems.
 
     Raises:
-        InputError: the bag has no images for the tasks, or cannot be resumed with this request.
-        SwapNetError: a network cannot be loaded, or an inference failed.
+        InputError: the folder cannot be used, or not be resumed with this request.
+        SwapNetError: a network cannot be loaded, an inference failed, or a file cannot be written.
     """
     folder = ReportFolder(path=request.out)
-    begin = _begin(request, folder)
+    begin = find_beginning(request, folder)
     if begin.is_complete:
         return read_outcome(folder)
     topics = sorted({topic for task in request.tasks for topic in task.topics})
     total = sum(bag.image_topics[topic] for topic in topics)
-    request.out.mkdir(parents=True, exist_ok=True)
     baseline_bytes = _baseline_bytes(bag, topics)
     with ExitStack() as exits:
         engine = _open_engine(request, listeners.loading)
         exits.callback(engine.close)
         analyst = FrameAnalyst(request.tasks, engine)
         exits.callback(analyst.close)
-        report = ReportFiles(folder, begin, header=_header(request), scoring=scoring)
+        recording = _open_recording(request, folder, begin, exits)
+        report = ReportFiles(
+            folder, begin, header=_header(request), scoring=scoring, recording=recording
+        )
         exits.callback(report.close)
         stop = exits.enter_context(StopRequest())
         try:
             # closed before the report is: the bag tells its problems then
             with closing(bag.frames(topics)) as frames:
-                for frame in _frames_left(frames, report, stop):
-                    _take(frame, analyst, report, baseline_bytes=baseline_bytes)
-                    listeners.done(report.frames, total)
+                for number, frame in enumerate(frames):
+                    if stop.is_made:
+                        break
+                    if number < begin.frames:
+                        _pass_by(frame, analyst, report)
+                    else:
+                        _take(frame, analyst, report, baseline_bytes=baseline_bytes)
+                    listeners.done(number + 1, total)
         except SwapNetError:
             report.finish(bag.problems, is_complete=False)
             raise
-        report.finish(bag.problems, is_complete=not stop.is_made)
+        is_complete = not stop.is_made
+        report.finish(bag.problems, is_complete=is_complete)
         measured = {
             "budget": request.budget,
             "elapsed_s": report.elapsed_s,
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
-    write_figures(folder.figures, _figures(request, folder, measured))
+        write_figures(folder.figures, _figures(request, folder, measured))
+        if is_complete:
+            report.mark_complete()
     return read_outcome(folder)
 
 
@@ -134,52 +117,15 @@ def read_outcome(folder: ReportFolder) -> dict[str, Any]:
     """Return the figures of a report, with the results' accuracy and problems.
 
     Raises:
-        OSError: it has none.
+        InputError: it has none, or they cannot be read.
     """
-    figures = json.loads(folder.figures.read_text(encoding="utf-8"))
-    return {**figures, **read_tail(folder.results)}
-
-
-def _begin(request: DirectRequest, folder: ReportFolder) -> Progress:
-    """Where to begin: at the first frame, or where an earlier evaluation was stopped.
-
-    Raises:
-        InputError: an unfinished evaluation would be lost, or cannot be gone on with.
-    """
-    setup = _setup(request)
-    earlier = read_progress(folder.progress)
-    if not request.is_resumed:
-        if earlier is not None and earlier.frames and not earlier.is_complete:
-            raise InputError(
-                f"{folder.path} has an evaluation that was stopped after {earlier.frames} frames; "
-                "--resume goes on with it; to give it up, remove that folder"
-            )
-        return Progress(setup=setup)
-    if earlier is None:
-        return Progress(setup=setup)
-    earlier.require_same_setup(setup)
-    return earlier
-
-
-def _setup(request: DirectRequest) -> dict[str, Any]:
-    """What has to be the same for an evaluation that is resumed."""
-    return {
-        "bag": _files(request.bag),
-        "budget": request.budget,
-        "scenario": {task.name: task.describe() for task in request.tasks},
-        "weights": {
-            task.name: _files(task.network.weights)
-            for task in request.tasks
-            if isinstance(task.network.weights, Path)
-        },
-        "labels": dict(request.labels),
-    }
-
-
-def _files(path: Path) -> list[list[Any]]:
-    """Names and sizes of a file, or of the files in a folder."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [[each.name, each.stat().st_size] for each in files]
+    try:
+        figures = json.loads(folder.figures.read_text(encoding="utf-8"))
+        return {**figures, **read_tail(folder.results)}
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the report in {folder.path} cannot be read: {error}; evaluate again, without --resume"
+        ) from error
 
 
 def _baseline_bytes(bag: BagReader, topics: Collection[str]) -> int:
@@ -211,22 +157,24 @@ def _open_engine(request: DirectRequest, loading: Callable[[str], None]) -> Engi
     )
 
 
-def _frames_left(
-    frames: Iterable[SourceFrame], report: ReportFiles, stop: StopRequest
-) -> Iterator[SourceFrame]:
-    """Frames that are not done yet, until a stop is asked for.
+def _open_recording(
+    request: DirectRequest, folder: ReportFolder, begin: Progress, exits: ExitStack
+) -> ResultsBag | None:
+    """Begin the recording, where one is wanted; one of another evaluation is removed."""
+    if not request.is_recorded:
+        remove_results_bag(folder.recording)
+        return None
+    networks = {task.name: task.network.name for task in request.tasks}
+    return exits.enter_context(ResultsBag(folder.recording, networks, frames_before=begin.frames))
 
-    Those of an earlier sitting are read again: what is wrong with them, and how they met their
-    labels, belongs to the report.
+
+def _pass_by(frame: SourceFrame, analyst: FrameAnalyst, report: ReportFiles) -> None:
+    """Read a frame of an earlier sitting again.
+
+    What is wrong with it, and how it met its labels, belongs to the report.
     """
-    done = report.frames
-    for number, frame in enumerate(frames):
-        if stop.is_made:
-            return
-        if number < done:
-            report.skip(frame)
-        else:
-            yield frame
+    if not report.skip(frame):
+        report.record_again(frame, analyst.analyse(frame))
 
 
 def _take(

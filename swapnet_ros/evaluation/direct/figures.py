@@ -11,6 +11,7 @@ from typing import Any
 
 from swapnet_core.reports import summarize_latencies
 from swapnet_ros.evaluation.direct.timings_file import TimingRow
+from swapnet_ros.evaluation.direct.whole_file import replace_text
 
 
 class TaskTimings:
@@ -76,10 +77,12 @@ def join_tasks(
 
 
 def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the file; an older one is replaced in one step."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    """Write the file; an older one is replaced in one step.
+
+    Raises:
+        ReportError: it cannot be written; the older one is as it was.
+    """
+    replace_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _distribution(times_s: array[float]) -> dict[str, Any] | None:

@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.direct.whole_file import ReportError
 
 
-def open_grown(path: Path, *, resume_at: int) -> BinaryIO:
-    """Open a file at the end of what is kept of it.
+class GrownFile:
+    """One such file. Use from one thread.
 
-    Args:
-        path: the file; what it holds beyond `resume_at` is given up.
-        resume_at: bytes to keep; 0: begin anew.
-
-    Raises:
-        InputError: there is no such file, or it is shorter than `resume_at`.
+    What is added has left the process when `append` returns. Where the disk has no room for it, the
+    file stays as it was before.
     """
-    if not resume_at:
-        return path.open("wb")
+
+    def __init__(self, path: Path, *, resume_at: int) -> None:
+        """Open a file at the end of what is kept of it.
+
+        Args:
+            path: the file; what it holds beyond `resume_at` is given up.
+            resume_at: bytes to keep; 0: begin anew.
+
+        Raises:
+            InputError: there is no such file, or it is shorter than `resume_at`.
+            ReportError: it cannot be written.
+        """
+        self._path = path
+        self._end = b""
+        if resume_at:
+            _require_bytes(path, resume_at)
+        self.position = resume_at
+        """Bytes so far, without the end."""
+        try:
+            # unbuffered: bytes that do not fit on the disk must not wait for the next try
+            self._file = path.open("r+b" if resume_at else "wb", buffering=0)
+            self._file.truncate(resume_at)
+        except OSError as error:
+            raise ReportError.of(path, error) from error
+
+    def __repr__(self) -> str:
+        return f"<GrownFile {self._path}, {self.position} bytes>"
+
+    def append(self, data: bytes, *, end: bytes = b"") -> None:
+        """Add data.
+
+        Args:
+            data: stays.
+            end: stands behind it until something is added again.
+
+        Raises:
+            ReportError: they cannot be written; the file is as it was before.
+        """
+        try:
+            self._write(data + end)
+        except OSError as error:
+            with suppress(OSError):  # its room was there before; the first error is told
+                self._write(self._end)
+            raise ReportError.of(self._path, error) from error
+        self.position += len(data)
+        self._end = end
+
+    def close(self) -> None:
+        """Close the file; may be called again."""
+        self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._file.seek(self.position)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+        self._file.truncate()
+
+
+def _require_bytes(path: Path, size: int) -> None:
+    """Make sure that a file still has what is to be kept of it."""
     try:
-        file = path.open("r+b")
+        found = path.stat().st_size
     except FileNotFoundError as error:
         raise InputError(f"{path} is gone; start again without --resume") from error
-    size = file.seek(0, 2)
-    if size < resume_at:
-        file.close()
+    if found < size:
         raise InputError(
-            f"{path} has {size} bytes, and had {resume_at} when the evaluation was stopped, so it "
+            f"{path} has {found} bytes, and had {size} when the evaluation was stopped, so it "
             "was changed since; start again without --resume"
         )
-    file.seek(resume_at)
-    file.truncate()
-    return file

@@ -18,11 +18,18 @@ from swapnet_ros.evaluation.truth.file_truth import FileTruth
 from swapnet_ros.evaluation.truth.image_names import images_in, read_stamps
 from swapnet_ros.evaluation.truth.label_files import open_label_files
 from swapnet_ros.evaluation.truth.meetings import half_frame_period_ns
+from swapnet_ros.evaluation.truth.messages import (
+    CLASS_MAP_TYPES,
+    NAME_TYPES,
+    TRUTH_TYPES,
+    read_label_names,
+)
 from swapnet_ros.evaluation.truth.sources import FrameLabels, TruthSource
 from swapnet_ros.evaluation.truth.topic_truth import TopicTruth
 
 _FRAMES_FOR_PERIOD = 32
 _NS_PER_S = 1_000_000_000
+_NAMES_BESIDE = ("segmentation_info", "label_info")
 
 
 def make_scoring(spec: LabelSpec, tasks: Sequence[DirectTask], bag: BagReader) -> Scoring:
@@ -93,9 +100,8 @@ def _tolerance_ns(source: LabelSource, bag: BagReader, topic: str) -> int:
 
 def _open(source: LabelSource, bag: BagReader, tolerance_ns: int) -> FrameLabels:
     if source.labels in bag.topics:
-        return TopicTruth(
-            bag.messages(source.labels), tolerance_ns=tolerance_ns, labels=source.names
-        )
+        names = source.names or _names_in(bag, source.labels)
+        return TopicTruth(bag.messages(source.labels), tolerance_ns=tolerance_ns, labels=names)
     path = Path(source.labels)
     files = open_label_files(
         path,
@@ -108,3 +114,31 @@ def _open(source: LabelSource, bag: BagReader, tolerance_ns: int) -> FrameLabels
     stamps = read_stamps(Path(source.stamps)) if source.stamps else None
     order = () if source.stamps or not folder.is_dir() else images_in(folder)
     return FileTruth(files, tolerance_ns=tolerance_ns, order=order, stamps=stamps)
+
+
+def _names_in(bag: BagReader, topic: str) -> tuple[str, ...]:
+    """Names of the classes of a topic's class maps: from a topic beside it.
+
+    Raises:
+        InputError: the topic has no labels, or class maps without names.
+        TruthError: there are no names in that message.
+    """
+    kind = bag.topics[topic]
+    if kind not in TRUTH_TYPES:
+        raise InputError(
+            f"--labels {topic}: messages of {kind} are no labels; {', '.join(TRUTH_TYPES)} are"
+        )
+    if kind not in CLASS_MAP_TYPES:
+        return ()
+    folder = topic.removesuffix("/compressed").rpartition("/")[0]
+    beside = [f"{folder}/{name}" for name in _NAMES_BESIDE]
+    for each in beside:
+        if bag.topics.get(each) in NAME_TYPES:
+            with closing(bag.messages(each)) as messages:
+                for _, message in messages:
+                    return read_label_names(message)
+    raise InputError(
+        f"--labels {topic}: class maps need the names of their classes, and the bag has none on "
+        f"{' or '.join(beside)}; write a .yaml file for --labels in which the source says "
+        "`names: [...]`"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.direct.whole_file import replace_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,12 @@ class Progress:
 
 
 def write_progress(path: Path, progress: Progress) -> None:
-    """Write the file; an older one is replaced in one step."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    """Write the file; an older one is replaced in one step.
+
+    Raises:
+        ReportError: it cannot be written; the older one is as it was.
+    """
+    replace_text(path, json.dumps(asdict(progress)) + "\n")
 
 
 def read_progress(path: Path) -> Progress | None:
@@ -72,5 +75,5 @@ def read_progress(path: Path) -> Progress | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} cannot be read: {error}; start again without --resume, or with another --out"
+            f"{path} cannot be read: {error}; remove it to start again, or give another --out"
         ) from error

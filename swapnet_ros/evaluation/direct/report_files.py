@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swapnet_core import memory
 from swapnet_ros.evaluation.bags.problems import BagProblem
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 from swapnet_ros.evaluation.direct.progress_file import Progress, write_progress
 from swapnet_ros.evaluation.direct.result_json import result_json
+from swapnet_ros.evaluation.direct.results_bag import ResultsBag
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.timings_file import TimingsFile
@@ -47,6 +49,11 @@ class ReportFolder:
         """How far it has come."""
         return self.path / "progress.json"
 
+    @property
+    def recording(self) -> Path:
+        """The results as a bag."""
+        return self.path / "results_bag"
+
 
 class ReportFiles:
     """Takes frames in, one after the other. Use from one thread."""
@@ -58,6 +65,7 @@ class ReportFiles:
         *,
         header: Mapping[str, Any],
         scoring: Scoring,
+        recording: ResultsBag | None = None,
     ) -> None:
         """Begin a report, or go on with one.
 
@@ -66,15 +74,19 @@ class ReportFiles:
             begin: how far the report has come; nothing is kept of one without frames.
             header: what stands before the frames in the results.
             scoring: where accuracy is counted; put into the state that it had.
+            recording: where results are recorded, begun with the same frames; `finish` closes it.
 
         Raises:
             InputError: what a report has to be resumed with is gone.
+            ReportError: a file cannot be written.
         """
         self._folder = folder
         self._scoring = scoring
+        self._recording = recording
         self._setup = begin.setup
         self._frames = begin.frames
         self._elapsed_before_s = begin.elapsed_s
+        self._drawing_s = 0.0
         is_resumed = begin.frames > 0
         with ExitStack() as undo:
             self._results = ResultsFile(
@@ -88,7 +100,8 @@ class ReportFiles:
         if is_resumed:
             scoring.restore(begin.scores)
         self._begin_s = self._checkpoint_s = time.monotonic()
-        self._keep(is_complete=False)
+        self._is_torn = False
+        self._keep()
 
     def __repr__(self) -> str:
         return f"<ReportFiles {self._folder.path}, {self._frames} frames>"
@@ -100,8 +113,8 @@ class ReportFiles:
 
     @property
     def elapsed_s(self) -> float:
-        """Time spent on frames, in all sittings together."""
-        return self._elapsed_before_s + time.monotonic() - self._begin_s
+        """Time spent on new frames, in all sittings together; without drawing and recording."""
+        return self._elapsed_before_s + time.monotonic() - self._begin_s - self._drawing_s
 
     def add(self, frame: SourceFrame, answers: Sequence[TaskAnswer], *, process_bytes: int) -> None:
         """Take one frame in.
@@ -110,8 +123,15 @@ class ReportFiles:
             frame: the image.
             answers: of all tasks that look at it.
             process_bytes: the most that the process held meanwhile, above its baseline.
+
+        Raises:
+            BagError: it cannot be recorded; the report is gone on with from the last note.
+            ReportError: a file cannot be written; likewise.
         """
         height, width = frame.image.shape[:2]
+        self._is_torn = True
+        self._record(frame, answers)
+        self._timings.append(self._frames, answers, process_bytes=process_bytes)
         self._results.append(
             {
                 "frame": self._frames,
@@ -124,46 +144,93 @@ class ReportFiles:
                 "results": {answer.task: _answer_json(answer) for answer in answers},
             }
         )
-        self._timings.append(self._frames, answers, process_bytes=process_bytes)
         self._scoring.add(frame, answers)
         self._frames += 1
+        self._is_torn = False
         if time.monotonic() > self._checkpoint_s + _CHECKPOINT_S:
-            self._keep(is_complete=False)
+            self._keep()
 
-    def skip(self, frame: SourceFrame) -> None:
-        """Pass by one frame that was taken in in an earlier sitting."""
+    def skip(self, frame: SourceFrame) -> bool:
+        """Pass by one frame that was taken in in an earlier sitting.
+
+        Returns:
+            Whether all is kept of it. If not, its results are wanted once more, by `record_again`.
+
+        Raises:
+            BagError: it cannot be recorded.
+        """
         self._scoring.skip(frame)
+        is_kept = self._recording is None or self._recording.take_over(frame)
+        self._restart_clock()
+        return is_kept
 
-    def finish(self, problems: Sequence[BagProblem], *, is_complete: bool) -> dict[str, Any]:
-        """Close the results with the accuracy so far.
+    def record_again(self, frame: SourceFrame, answers: Sequence[TaskAnswer]) -> None:
+        """Put the results of a frame that was passed by into the recording, and nowhere else.
+
+        Raises:
+            BagError: it cannot be recorded.
+        """
+        self._record(frame, answers)
+        self._restart_clock()
+
+    def finish(self, problems: Sequence[BagProblem], *, is_complete: bool) -> None:
+        """Close the results with the accuracy so far, and end the recording.
+
+        After an error within a frame, of which a part may be written, everything stays as the last
+        note has it: that is where a resumed evaluation goes on.
 
         Args:
             problems: of the bag.
             is_complete: all frames are done.
 
-        Returns:
-            What stands after the frames.
+        Raises:
+            BagError: the recording cannot be written.
+            ReportError: a file cannot be written.
         """
-        tail = {
-            "complete": is_complete,
-            "frames_done": self._frames,
-            "accuracy": self._scoring.summary(),
-            "labels": self._scoring.meetings(),
-            "problems": [
-                {"kind": p.kind, "topic": p.topic, "count": p.count, "sentence": p.sentence}
-                for p in problems
-            ],
-        }
-        self._results.finish(tail)
-        self._keep(is_complete=is_complete)
-        return tail
+        if self._is_torn:
+            return
+        self._results.finish(
+            {
+                "complete": is_complete,
+                "frames_done": self._frames,
+                "accuracy": self._scoring.summary(),
+                "labels": self._scoring.meetings(),
+                "problems": [
+                    {"kind": p.kind, "topic": p.topic, "count": p.count, "sentence": p.sentence}
+                    for p in problems
+                ],
+            }
+        )
+        if self._recording is not None:
+            self._recording.close()
+        self._keep()
+
+    def mark_complete(self) -> None:
+        """Note that nothing is left to be done: figures are written, too.
+
+        Raises:
+            ReportError: the note cannot be written.
+        """
+        self._keep(is_complete=True)
 
     def close(self) -> None:
-        """Close the files; may be called again."""
+        """Close the files; may be called again. The recording is its owner's to close."""
         self._results.close()
         self._timings.close()
 
-    def _keep(self, *, is_complete: bool) -> None:
+    def _record(self, frame: SourceFrame, answers: Sequence[TaskAnswer]) -> None:
+        if self._recording is None:
+            return
+        begin_s = time.monotonic()
+        self._recording.add(frame, answers)
+        memory.return_free_memory()  # a drawing's is not to be taken for the next inference's
+        self._drawing_s += time.monotonic() - begin_s
+
+    def _restart_clock(self) -> None:
+        """Forget the time since the beginning: it went to frames of an earlier sitting."""
+        self._begin_s, self._drawing_s = time.monotonic(), 0.0
+
+    def _keep(self, *, is_complete: bool = False) -> None:
         """Note the place from which an evaluation that ends now, however it ends, goes on."""
         self._checkpoint_s = time.monotonic()
         write_progress(

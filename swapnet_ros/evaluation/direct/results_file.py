@@ -10,11 +10,12 @@ tail is longer than the tail that it replaces, so nothing of that stays behind.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swapnet_ros.evaluation.direct.grown_file import open_grown
+from swapnet_ros.evaluation.direct.grown_file import GrownFile
 
 _FRAME = '{"frame": '
 _INCOMPLETE: Mapping[str, Any] = {"complete": False}
@@ -33,44 +34,42 @@ class ResultsFile:
 
         Raises:
             InputError: the file is gone, or shorter than `resume_at`.
+            ReportError: it cannot be written.
         """
-        self._file = open_grown(path, resume_at=resume_at)
-        self._position = resume_at
-        if not resume_at:
-            opening = _encode(header).removesuffix("}") + ', "frames": ['
-            self._position = self._file.write(opening.encode())
+        self._file = GrownFile(path, resume_at=resume_at)
         self._is_first = not resume_at
-        self._put_tail(_INCOMPLETE)
+        opening = "" if resume_at else _encode(header).removesuffix("}") + ', "frames": ['
+        self._file.append(opening.encode(), end=_tail(_INCOMPLETE))
 
     def __repr__(self) -> str:
-        return f"<ResultsFile {self._file.name}, {self._position} bytes>"
+        return f"<ResultsFile {self._file!r}>"
 
     @property
     def position(self) -> int:
         """Bytes of the header and the frames so far, all of them on the disk's side."""
-        return self._position
+        return self._file.position
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a frame; its first key is `frame`."""
+        """Add a frame; its first key is `frame`.
+
+        Raises:
+            ReportError: it cannot be written; the file is as it was before.
+        """
         line = ("\n" if self._is_first else ",\n") + _encode(record)
+        self._file.append(line.encode(), end=_tail(_INCOMPLETE))
         self._is_first = False
-        self._file.seek(self._position)
-        self._position += self._file.write(line.encode())
-        self._put_tail(_INCOMPLETE)
 
     def finish(self, tail: Mapping[str, Any]) -> None:
-        """Say what stands after the frames; more frames would replace it."""
-        self._put_tail(tail)
+        """Say what stands after the frames; more frames would replace it.
+
+        Raises:
+            ReportError: it cannot be written; the file is as it was before.
+        """
+        self._file.append(b"", end=_tail(tail))
 
     def close(self) -> None:
         """Close the file; may be called again."""
         self._file.close()
-
-    def _put_tail(self, tail: Mapping[str, Any]) -> None:
-        self._file.seek(self._position)
-        self._file.write(f"\n], {_encode(tail).removeprefix('{')}\n".encode())
-        self._file.truncate()
-        self._file.flush()
 
 
 def read_frames(path: Path) -> Iterator[dict[str, Any]]:
@@ -100,5 +99,21 @@ def read_tail(path: Path) -> dict[str, Any]:
     return found
 
 
+def _tail(content: Mapping[str, Any]) -> bytes:
+    return f"\n], {_encode(content).removeprefix('{')}\n".encode()
+
+
 def _encode(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except ValueError:  # a network gave a number that is none, which JSON has no word for
+        return json.dumps(_with_null(value), allow_nan=False, ensure_ascii=False)
+
+
+def _with_null(value: Any) -> Any:
+    """The value with null in the place of every NaN and infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _with_null(each) for key, each in value.items()}
+    return [_with_null(each) for each in value] if isinstance(value, (list, tuple)) else value

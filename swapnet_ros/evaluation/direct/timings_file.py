@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
-from swapnet_ros.evaluation.direct.grown_file import open_grown
+from swapnet_ros.evaluation.direct.grown_file import GrownFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +56,27 @@ class TimingsFile:
 
         Raises:
             InputError: the file is gone, or shorter than `resume_at`.
+            ReportError: it cannot be written.
         """
-        self._file = open_grown(path, resume_at=resume_at)
+        self._file = GrownFile(path, resume_at=resume_at)
         if not resume_at:
-            self._file.write((",".join(_COLUMNS) + "\n").encode())
+            self._file.append((",".join(_COLUMNS) + "\n").encode())
 
     def __repr__(self) -> str:
-        return f"<TimingsFile {self._file.name}, {self.position} bytes>"
+        return f"<TimingsFile {self._file!r}>"
 
     @property
     def position(self) -> int:
         """Bytes so far."""
-        return self._file.tell()
+        return self._file.position
 
     def append(self, frame: int, answers: Sequence[TaskAnswer], *, process_bytes: int) -> None:
-        """Add a frame's rows."""
+        """Add a frame's rows.
+
+        Raises:
+            ReportError: they cannot be written; the file is as it was before.
+        """
+        rows = []
         for answer in answers:
             cost = answer.cost
             row = (
@@ -78,8 +84,8 @@ class TimingsFile:
                 *(f"{each:.6f}" for each in (cost.compute_s + cost.stall_s, cost.stall_s)),
                 *(f"{answer.answer_s:.6f}", str(cost.read_bytes), str(process_bytes)),
             )
-            self._file.write((",".join(row) + "\n").encode())
-        self._file.flush()
+            rows.append(",".join(row) + "\n")
+        self._file.append("".join(rows).encode())
 
     def close(self) -> None:
         """Close the file; may be called again."""

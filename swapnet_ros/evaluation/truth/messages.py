@@ -50,7 +50,7 @@ def read_truth(message: Any, labels: Sequence[str] = ()) -> TruthFrame:
 
 
 def read_label_names(message: Any) -> tuple[str, ...]:
-    """Take class names by number from `SegmentationInfo` or `vision_msgs/msg/LabelInfo`.
+    """Take class names by number from a message of one of `NAME_TYPES`.
 
     Raises:
         TruthError: the message has no names.
@@ -231,3 +231,9 @@ _READERS: Mapping[str, Callable[[Any, tuple[str, ...]], TruthFrame]] = {
 
 TRUTH_TYPES = tuple(_READERS)
 """Message types that can hold labels; images only as class maps."""
+
+CLASS_MAP_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+"""Those that are class maps: their numbers need names."""
+
+NAME_TYPES = ("swapnet_ros/msg/SegmentationInfo", "vision_msgs/msg/LabelInfo")
+"""Those that tell names of classes by number."""

@@ -14,7 +14,8 @@ import yaml
 from swapnet_ros.cli.evaluate_scenario import join_scenario
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.writer import BagWriter
-from swapnet_ros.evaluation.direct.evaluation import DirectRequest, Listeners, evaluate_bag
+from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
+from swapnet_ros.evaluation.direct.request import DirectRequest
 from swapnet_ros.evaluation.direct.scoring import Scoring
 
 _NETWORKS = Path(__file__).parents[2] / "nodes"  # has small_networks.py
@@ -66,6 +67,7 @@ class Site:
         *,
         budget: str = "8MiB",
         is_resumed: bool = False,
+        is_recorded: bool = False,
         after: Callable[[int], None] = lambda _: None,
         labels: tuple[str, ...] = (),
     ) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class Site:
                 budget=budget,
                 cache_dir=joined.cache_dir,
                 is_resumed=is_resumed,
+                is_recorded=is_recorded,
                 labels=dict.fromkeys(labels, True),
             )
             listeners = Listeners(loading=lambda _: None, done=lambda done, _: after(done))
@@ -102,9 +105,9 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(site, tmp_path_factory):
-    """Folder of an evaluation that was not interrupted, which no test changes."""
+    """Folder of a recorded evaluation that was not interrupted, which no test changes."""
     out = tmp_path_factory.mktemp("whole")
-    site.evaluate(out)
+    site.evaluate(out, is_recorded=True)
     return out
 
 

@@ -13,8 +13,10 @@ from swapnet_core.errors import InputError
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.cli.evaluate_runs import compare_runs
 from swapnet_ros.cli.evaluate_view import comparison_table
+from swapnet_ros.evaluation.bags.reader import BagReader
 
 FRAMES = 6
+RECORDED = "results_bag/results_bag.mcap"
 _TASKS = {
     "fire_detection": "detections",
     "lane_detection": "lanes",
@@ -34,6 +36,7 @@ def _options(out):
         out=out,
         budget=out.name,
         is_resumed=False,
+        is_recorded=False,
         remaps=(),
         labels=(),
         cache_dir=None,
@@ -42,6 +45,28 @@ def _options(out):
 
 def _report(folder):
     return json.loads((folder / "results.json").read_text())
+
+
+def _recorded(folder):
+    """Stamps of the debug images of one task."""
+    with BagReader(folder / "results_bag") as reader:
+        frames = list(reader.frames(["/lane_detection/debug_image/compressed"]))
+        assert reader.problems == ()
+    return [frame.stamp_ns for frame in frames]
+
+
+def _check_same(folder, whole):
+    """The report has the whole one's bytes, in its bag, too, and nothing is left beside it."""
+    for name in ("results.json", RECORDED, "results_bag/metadata.yaml"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def _tear(file):
+    """Leave of a bag what a killed process does: a part of its storage file, and no metadata."""
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    (file.parent / "metadata.yaml").unlink()
 
 
 def test_every_frame_gets_every_tasks_result_in_the_order_of_stamps(whole):
@@ -115,19 +140,23 @@ def test_figures_add_up(whole):
 
 def test_ctrl_c_leaves_a_valid_report_and_resume_ends_in_the_same_bytes(site, whole, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
-    stopped = site.evaluate(tmp_path, after=_interrupt_at(2))
+    stopped = site.evaluate(tmp_path, after=_interrupt_at(2), is_recorded=True)
     assert signal.getsignal(signal.SIGINT) is handler
     assert stopped["complete"] is False
     report = _report(tmp_path)
     assert len(report["frames"]) == report["frames_done"] == 2
     assert report["accuracy"]["lane_detection"]["total"] > 0
-    site.evaluate(tmp_path, after=_interrupt_at(4), is_resumed=True)
-    ended = site.evaluate(tmp_path, is_resumed=True)
+    assert len(_recorded(tmp_path)) == 2
+    site.evaluate(tmp_path, after=_interrupt_at(4), is_resumed=True, is_recorded=True)
+    ended = site.evaluate(tmp_path, is_resumed=True, is_recorded=True)
     assert ended["complete"] is True
     assert ended["tasks"]["lane_detection"]["frames"] == FRAMES
-    assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+    _check_same(tmp_path, whole)
     again = site.evaluate(
-        tmp_path, is_resumed=True, after=lambda _: pytest.fail("a complete report was run again")
+        tmp_path,
+        is_resumed=True,
+        is_recorded=True,
+        after=lambda _: pytest.fail("a complete report was run again"),
     )
     assert again == ended
 
@@ -140,13 +169,15 @@ def test_a_report_that_breaks_off_is_valid_and_resume_ends_in_the_same_bytes(sit
         if done == 3:
             raise PowerCutError
 
+    site.evaluate(tmp_path, after=_interrupt_at(2), is_recorded=True)
     with pytest.raises(PowerCutError):
-        site.evaluate(tmp_path, after=cut)
+        site.evaluate(tmp_path, after=cut, is_resumed=True, is_recorded=True)
     report = _report(tmp_path)
     assert report["complete"] is False
     assert len(report["frames"]) == 3
-    site.evaluate(tmp_path, is_resumed=True)
-    assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+    _tear(tmp_path / RECORDED)
+    site.evaluate(tmp_path, is_resumed=True, is_recorded=True)
+    _check_same(tmp_path, whole)
 
 
 def test_a_stopped_report_is_neither_lost_nor_mixed_with_another(site, tmp_path):
@@ -155,6 +186,8 @@ def test_a_stopped_report_is_neither_lost_nor_mixed_with_another(site, tmp_path)
         site.evaluate(tmp_path)
     with pytest.raises(InputError, match="another budget and another labels"):
         site.evaluate(tmp_path, budget="9MiB", labels=("labels.json",), is_resumed=True)
+    with pytest.raises(InputError, match="had another --record,"):
+        site.evaluate(tmp_path, is_resumed=True, is_recorded=True)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(InputError, match=r"results.json has 2 bytes, and had .* was changed"):
         site.evaluate(tmp_path, is_resumed=True)

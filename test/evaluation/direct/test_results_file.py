@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import math
+import resource
+from contextlib import contextmanager
 
 import pytest
 
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.direct.comparison import compare_results
 from swapnet_ros.evaluation.direct.results_file import ResultsFile, read_frames, read_tail
+from swapnet_ros.evaluation.direct.whole_file import ReportError
 
 
 def _record(number, **results):
@@ -55,6 +59,47 @@ def test_going_on_gives_up_what_came_after_the_place(tmp_path):
     file.finish({"complete": True})
     file.close()
     assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_full_disk_leaves_the_frames_before_and_names_the_file(tmp_path):
+    path = tmp_path / "results.json"
+    file = ResultsFile(path, {"format": "x"})
+    file.append(_record(0))
+    place = file.position
+    with _no_more_than(path.stat().st_size + 1000):
+        with pytest.raises(ReportError, match=r"results.json cannot be written: .*--resume goes"):
+            file.append(_record(1, much="x" * 2000))
+        assert json.loads(path.read_text()) == {
+            "format": "x",
+            "frames": [_record(0)],
+            "complete": False,
+        }
+        with pytest.raises(ReportError, match="cannot be written"):
+            file.finish({"complete": True, "long": "y" * 2000})
+        assert json.loads(path.read_text())["complete"] is False
+    assert file.position == place
+    file.append(_record(1))
+    file.finish({"complete": True})
+    file.close()
+    assert list(read_frames(path)) == [_record(0), _record(1)]
+
+
+def test_numbers_that_are_none_are_null(tmp_path):
+    record = _record(0, task={"scores": [math.nan, 0.5], "box": (math.inf, 1)})
+    path = _write(tmp_path / "results.json", [record], {"complete": True})
+    (frame,) = json.loads(path.read_text())["frames"]
+    assert frame["results"] == {"task": {"scores": [None, 0.5], "box": [None, 1]}}
+
+
+@contextmanager
+def _no_more_than(size_bytes):
+    """No file can grow beyond a size, which the system refuses as it does when a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_that_is_gone_cannot_be_gone_on_with(tmp_path):

@@ -1,0 +1,91 @@
+"""Labels of a bag's own topics, and the names of their classes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.bags.message_types import known_types
+from swapnet_ros.evaluation.bags.reader import BagReader
+from swapnet_ros.evaluation.bags.writer import BagWriter, ImageCompression
+from swapnet_ros.evaluation.direct.direct_task import DirectTask
+from swapnet_ros.evaluation.direct.engines import InferenceCost
+from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
+from swapnet_ros.evaluation.direct.label_spec import LabelSource, LabelSpec
+from swapnet_ros.evaluation.direct.label_truth import make_scoring
+from swapnet_ros.perception.tasks.semantic_segmentation import SegmentationResult
+
+_STAMP = {"stamp_ns": 1_000_000_000, "frame_id": "camera"}
+_LABELS = ("sky", "road")  # the network has them the other way round
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """One image, its upper half labelled as sky and its lower one as road."""
+    class_map = np.zeros((8, 8), np.uint8)
+    class_map[4:] = 1
+    truth = SegmentationResult(
+        class_map=class_map, labels=_LABELS, shares=(0.5, 0.5), width=8, height=8
+    )
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write_image("/image", np.zeros((8, 8, 3), np.uint8), **_STAMP)
+        writer.write_result("/image/labels", truth, network="labels", **_STAMP)
+        pixels = np.repeat(class_map[..., None], 3, axis=2)
+        writer.write_compressed_image("/bare/map", pixels, ImageCompression.PNG, **_STAMP)
+        text = known_types().types["std_msgs/msg/String"](data="")
+        writer.write("/note", text, stamp_ns=0)
+    with BagReader(tmp_path / "bag") as reader:
+        yield reader
+
+
+def _score(bag, topic, **options):
+    """Score a result that takes the first row of road for sky."""
+    network = SimpleNamespace(labels=_LABELS[::-1])
+    task = DirectTask(
+        name="segment",
+        task="semantic_segmentation",
+        topics=("/image",),
+        detector="",
+        values={},
+        network=network,
+    )
+    spec = LabelSpec(sources=(LabelSource(labels=topic, **options),))
+    scoring = make_scoring(spec, [task], bag)
+    found = np.zeros((8, 8), np.uint8)
+    found[:5] = 1
+    result = SegmentationResult(
+        class_map=found, labels=network.labels, shares=(3 / 8, 5 / 8), width=8, height=8
+    )
+    answer = TaskAnswer(
+        task="segment", result=result, refusal="", cost=InferenceCost(), answer_s=0.0
+    )
+    (frame,) = bag.frames(["/image"])
+    scoring.add(frame, [answer])
+    return scoring.summary()["segment"]
+
+
+def test_class_maps_get_their_names_from_the_topic_beside_them(bag):
+    figures = _score(bag, "/image/labels/class_map")
+    assert figures["pixel_accuracy"] == 7 / 8
+    ious = {name: each["iou"] for name, each in figures["classes"].items()}
+    assert ious == {"road": 24 / 32, "sky": 32 / 40}
+
+
+def test_names_that_are_given_go_before_those_of_the_bag(bag):
+    figures = _score(bag, "/image/labels/class_map", names=("road", "sky"))
+    assert figures["pixel_accuracy"] == 1 / 8
+
+
+def test_class_maps_without_names_are_refused_before_anything_is_loaded(bag):
+    with pytest.raises(
+        InputError, match=r"has none on /bare/segmentation_info or /bare/label_info"
+    ):
+        _score(bag, "/bare/map")
+
+
+def test_a_topic_without_labels_is_refused(bag):
+    with pytest.raises(InputError, match="messages of std_msgs/msg/String are no labels;"):
+        _score(bag, "/note")
