@@ -18,7 +18,12 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
-from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
+from swapnet_ros.evaluation.direct.figures import (
+    join_tasks,
+    sum_up,
+    write_figures,
+    write_timelines,
+)
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress, read_progress
@@ -99,7 +104,8 @@ def evaluate_bag(
     if begin.is_complete:
         return read_outcome(folder)
     topics = sorted({topic for task in request.tasks for topic in task.topics})
-    total = sum(bag.image_topics[topic] for topic in topics)
+    counts = {topic: bag.image_topics[topic] for topic in topics}
+    total = sum(counts.values())
     request.out.mkdir(parents=True, exist_ok=True)
     baseline_bytes = _baseline_bytes(bag, topics)
     with ExitStack() as exits:
@@ -107,7 +113,9 @@ def evaluate_bag(
         exits.callback(engine.close)
         analyst = FrameAnalyst(request.tasks, engine)
         exits.callback(analyst.close)
-        report = ReportFiles(folder, begin, header=_header(request), scoring=scoring)
+        report = ReportFiles(
+            folder, begin, header=_header(request), scoring=scoring, image_counts=counts
+        )
         exits.callback(report.close)
         stop = exits.enter_context(StopRequest())
         try:
@@ -121,11 +129,14 @@ def evaluate_bag(
             raise
         report.finish(bag.problems, is_complete=not stop.is_made)
         measured = {
+            "mode": "direct",
+            "frames_in_bag": total,
             "budget": request.budget,
             "elapsed_s": report.elapsed_s,
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
+        write_timelines(folder.timeline, engine.timelines())
     write_figures(folder.figures, _figures(request, folder, measured))
     return read_outcome(folder)
 

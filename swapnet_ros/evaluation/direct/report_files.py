@@ -17,6 +17,7 @@ from swapnet_ros.evaluation.direct.result_json import result_json
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.timings_file import TimingsFile
+from swapnet_ros.evaluation.sample_frames import SampleFrames
 
 _CHECKPOINT_S = 10.0
 
@@ -47,6 +48,31 @@ class ReportFolder:
         """How far it has come."""
         return self.path / "progress.json"
 
+    @property
+    def timeline(self) -> Path:
+        """One inference of every task: when which block was read and used."""
+        return self.path / "timeline.json"
+
+    @property
+    def comparison(self) -> Path:
+        """What is different under other budgets."""
+        return self.path / "comparison.json"
+
+    @property
+    def curve(self) -> Path:
+        """Latencies that are predicted for other budgets."""
+        return self.path / "curve.json"
+
+    @property
+    def page(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    def forget_sums(self) -> None:
+        """Remove what an earlier evaluation came to: it is not true of a new one."""
+        for path in (self.figures, self.timeline, self.comparison, self.curve, self.page):
+            path.unlink(missing_ok=True)
+
 
 class ReportFiles:
     """Takes frames in, one after the other. Use from one thread."""
@@ -58,6 +84,7 @@ class ReportFiles:
         *,
         header: Mapping[str, Any],
         scoring: Scoring,
+        image_counts: Mapping[str, int],
     ) -> None:
         """Begin a report, or go on with one.
 
@@ -66,16 +93,22 @@ class ReportFiles:
             begin: how far the report has come; nothing is kept of one without frames.
             header: what stands before the frames in the results.
             scoring: where accuracy is counted; put into the state that it had.
+            image_counts: how many images each topic has.
 
         Raises:
             InputError: what a report has to be resumed with is gone.
+            StorageError: the samples cannot be written.
         """
         self._folder = folder
         self._scoring = scoring
         self._setup = begin.setup
         self._frames = begin.frames
         self._elapsed_before_s = begin.elapsed_s
+        self._drawing_s = 0.0
         is_resumed = begin.frames > 0
+        if not is_resumed:
+            folder.forget_sums()
+        self._samples = SampleFrames(folder.path, image_counts, frames_kept=begin.frames)
         with ExitStack() as undo:
             self._results = ResultsFile(
                 folder.results, header, resume_at=begin.results_bytes if is_resumed else 0
@@ -100,8 +133,8 @@ class ReportFiles:
 
     @property
     def elapsed_s(self) -> float:
-        """Time spent on frames, in all sittings together."""
-        return self._elapsed_before_s + time.monotonic() - self._begin_s
+        """Time spent on frames, in all sittings together; without drawing samples."""
+        return self._elapsed_before_s + time.monotonic() - self._begin_s - self._drawing_s
 
     def add(self, frame: SourceFrame, answers: Sequence[TaskAnswer], *, process_bytes: int) -> None:
         """Take one frame in.
@@ -126,6 +159,8 @@ class ReportFiles:
         )
         self._timings.append(self._frames, answers, process_bytes=process_bytes)
         self._scoring.add(frame, answers)
+        if self._samples.is_wanted(frame):
+            self._draw(frame, answers)
         self._frames += 1
         if time.monotonic() > self._checkpoint_s + _CHECKPOINT_S:
             self._keep(is_complete=False)
@@ -162,6 +197,14 @@ class ReportFiles:
         """Close the files; may be called again."""
         self._results.close()
         self._timings.close()
+
+    def _draw(self, frame: SourceFrame, answers: Sequence[TaskAnswer]) -> None:
+        begin_s = time.monotonic()
+        results = {
+            each.task: each.refusal if each.result is None else each.result for each in answers
+        }
+        self._samples.keep(self._frames, frame, results)
+        self._drawing_s += time.monotonic() - begin_s
 
     def _keep(self, *, is_complete: bool) -> None:
         """Note the place from which an evaluation that ends now, however it ends, goes on."""
