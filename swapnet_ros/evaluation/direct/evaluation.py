@@ -17,7 +17,12 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.beginning import find_beginning
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
-from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
+from swapnet_ros.evaluation.direct.figures import (
+    join_tasks,
+    sum_up,
+    write_figures,
+    write_timelines,
+)
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress
@@ -72,7 +77,8 @@ def evaluate_bag(
     if begin.is_complete:
         return read_outcome(folder)
     topics = sorted({topic for task in request.tasks for topic in task.topics})
-    total = sum(bag.image_topics[topic] for topic in topics)
+    counts = {topic: bag.image_topics[topic] for topic in topics}
+    total = sum(counts.values())
     baseline_bytes = _baseline_bytes(bag, topics)
     with ExitStack() as exits:
         engine = _open_engine(request, listeners.loading)
@@ -81,7 +87,12 @@ def evaluate_bag(
         exits.callback(analyst.close)
         recording = _open_recording(request, folder, begin, exits)
         report = ReportFiles(
-            folder, begin, header=_header(request), scoring=scoring, recording=recording
+            folder,
+            begin,
+            header=_header(request),
+            scoring=scoring,
+            image_counts=counts,
+            recording=recording,
         )
         exits.callback(report.close)
         stop = exits.enter_context(StopRequest())
@@ -102,11 +113,14 @@ def evaluate_bag(
         is_complete = not stop.is_made
         report.finish(bag.problems, is_complete=is_complete)
         measured = {
+            "mode": "direct",
+            "frames_in_bag": total,
             "budget": request.budget,
             "elapsed_s": report.elapsed_s,
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
+        write_timelines(folder.timeline, engine.timelines())
         write_figures(folder.figures, _figures(request, folder, measured))
         if is_complete:
             report.mark_complete()

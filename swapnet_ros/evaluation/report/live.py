@@ -1,0 +1,177 @@
+"""Replay mode: where the time of a live frame goes, what was dropped, and at which play rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from swapnet_ros.evaluation.report.blocks import (
+    BAD,
+    Block,
+    Cell,
+    Chart,
+    LegendEntry,
+    Part,
+    Section,
+    Table,
+    missing,
+)
+from swapnet_ros.evaluation.report.palette import colour
+from swapnet_ros.evaluation.report.quantities import TIMES, milliseconds, number, percent, quantile
+from swapnet_ros.evaluation.report.run_record import RunRecord
+from swapnet_ros.evaluation.report.svg_chart import NARROW_IN, draw_svg
+
+_PARTS = {"queue_s": "series-4", "stall_s": "bad", "compute_s": "compute", "publish_s": "series-3"}
+_MS = 1e3
+_MOST_DROPS = 0.05
+
+
+def live_section(run: RunRecord) -> Section:
+    """Split the latency of every task, count drops, and compare play rates."""
+    parts = [
+        Part(title="Where the time goes", blocks=[_split_table(run), *_split_charts(run)]),
+        Part(title="Frames and drops", blocks=[_drops(run)]),
+        Part(title="Play rates", blocks=_rates(run.figures)),
+    ]
+    return Section(anchor="live", title="Live", parts=parts)
+
+
+def _split_table(run: RunRecord) -> Table:
+    names = [key.removesuffix("_s") for key in _PARTS]
+    return Table(
+        columns=("task", *(f"{name} p50" for name in names), *(f"{name} p99" for name in names)),
+        rows=[
+            (
+                name,
+                *(
+                    milliseconds(quantile(task.get(part), key))
+                    for key in ("p50", "p99")
+                    for part in _PARTS
+                ),
+            )
+            for name, task in run.tasks.items()
+        ],
+        note="Queue: from reception of the image to the beginning of its inference. Stall: compute "
+        "waited for blocks. Compute: the rest of the inference. Publish: from its end to the "
+        "publication of the result.",
+    )
+
+
+def _split_charts(run: RunRecord) -> list[Block]:
+    charts: list[Block] = []
+    legend = [LegendEntry(role=role, text=part.removesuffix("_s")) for part, role in _PARTS.items()]
+    for place, (name, task) in enumerate(run.tasks.items()):
+        means = [quantile(task.get(part), "mean") for part in _PARTS]
+        if all(each is not None for each in means):
+            svg = draw_svg(
+                partial(_draw_split, means_s=means),
+                name=f"split-{place}",
+                label="Mean latency as a bar of queue, stall, compute and publish",
+                height_in=1.0,
+            )
+            caption = f"{name}: means, which add up to the mean latency."
+            charts.append(Chart(svg=svg, caption=caption, legend=legend))
+    return charts
+
+
+def _draw_split(figure: Any, *, means_s: Sequence[float]) -> None:
+    axes = figure.subplots()
+    begin_ms = 0.0
+    for role, mean_s in zip(_PARTS.values(), means_s, strict=True):
+        axes.barh(0, mean_s * _MS, left=begin_ms, height=0.8, color=colour(role), linewidth=0)
+        begin_ms += mean_s * _MS
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("ms")
+    axes.margins(x=0)
+
+
+def _drops(run: RunRecord) -> Block:
+    causes = list(
+        dict.fromkeys(cause for task in run.tasks.values() for cause in task.get("drops") or {})
+    )
+    rows: list[Sequence[str | Cell]] = []
+    for name, task in run.tasks.items():
+        drops = task.get("drops") or {}
+        received = task.get("received")
+        share = sum(drops.values()) / received if received else None
+        tone = BAD if share is not None and share > _MOST_DROPS else ""
+        rows.append(
+            (
+                *(name, number(received), number(task.get("published"))),
+                Cell(text=percent(share), tone=tone),
+                *(number(drops.get(cause, 0)) for cause in causes),
+                number(task.get("deadline_misses")),
+            )
+        )
+    return Table(
+        columns=(
+            *("task", "received", "published", "dropped"),
+            *(cause.replace("_", " ") for cause in causes),
+            "deadlines missed",
+        ),
+        rows=rows,
+        note="Dropped: part of the received images, by cause. A newer image takes the place of one "
+        "that waits.",
+    )
+
+
+def _rates(figures: Mapping[str, Any]) -> list[Block]:
+    rates = figures.get("rates") or ()
+    if not rates:
+        return [missing("The bag was played at one rate only.")]
+    tasks = list(dict.fromkeys(name for row in rates for name in row.get("tasks", {})))
+    table = Table(
+        columns=("play rate", "dropped", *(f"{name} dropped" for name in tasks)),
+        rows=[
+            (
+                f"{TIMES}{row['rate']:g}",
+                _share_cell(row.get("drop_share")),
+                *(
+                    _share_cell(row.get("tasks", {}).get(name, {}).get("drop_share"))
+                    for name in tasks
+                ),
+            )
+            for row in rates
+        ],
+        note=_highest(figures.get("highest_rate")),
+    )
+    shown = [row for row in rates if row.get("drop_share") is not None]
+    if len(shown) < 2:
+        return [table]
+    svg = draw_svg(
+        partial(_draw_rates, rates=shown),
+        name="rates",
+        label="Dropped images over play rate",
+        width_in=NARROW_IN,
+        height_in=2.8,
+    )
+    legend = [LegendEntry(role="budget", text="5 %")]
+    return [table, Chart(svg=svg, caption="All tasks together.", legend=legend)]
+
+
+def _draw_rates(figure: Any, *, rates: Sequence[Mapping[str, Any]]) -> None:
+    axes = figure.subplots()
+    ordered = sorted(rates, key=lambda row: row["rate"])
+    axes.plot(
+        [row["rate"] for row in ordered],
+        [row["drop_share"] * 100 for row in ordered],
+        "o-",
+        color=colour("series-0"),
+    )
+    axes.axhline(_MOST_DROPS * 100, color=colour("budget"), linestyle=(0, (6, 3)))
+    axes.set_xlabel("play rate, times the bag's own")
+    axes.set_ylabel("dropped, %")
+    axes.set_ylim(bottom=0)
+
+
+def _share_cell(share: float | None) -> Cell:
+    tone = BAD if share is not None and share > _MOST_DROPS else ""
+    return Cell(text=percent(share), tone=tone)
+
+
+def _highest(rate: float | None) -> str:
+    if rate is None:
+        return "No play rate had less than 5 % of drops."
+    return f"The highest play rate with less than 5 % of drops is {TIMES}{rate:g}."

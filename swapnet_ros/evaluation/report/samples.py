@@ -1,0 +1,60 @@
+"""Sample frames with their results drawn in."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from swapnet_ros.evaluation.report.blocks import (
+    Block,
+    Part,
+    Picture,
+    Pictures,
+    Section,
+    Text,
+    missing,
+)
+from swapnet_ros.evaluation.report.run_record import RunRecord
+from swapnet_ros.evaluation.sample_frames import SAMPLES_FILE
+
+_NS_PER_S = 1_000_000_000
+_TOLD = (
+    "Frames spread evenly over the bag, chosen by their number alone: they are the same in every "
+    "evaluation of it."
+)
+
+
+def samples_section(run: RunRecord) -> Section:
+    """Show the frames, with a picture for every task that looked at them."""
+    blocks: list[Block] = [_frame(run, sample) for sample in run.samples]
+    if blocks:
+        blocks.insert(0, Text(text=_TOLD))
+    else:
+        blocks.append(missing(f"There is no {SAMPLES_FILE}: no frame was drawn."))
+    return Section(anchor="samples", title="Sample frames", parts=[Part(blocks=blocks)])
+
+
+def _frame(run: RunRecord, sample: Mapping[str, Any]) -> Pictures:
+    seconds, nanoseconds = divmod(int(sample["stamp_ns"]), _NS_PER_S)
+    stamp = f"{seconds}.{nanoseconds // 1_000_000:03d} s"
+    return Pictures(
+        title=f"Frame {sample['frame']:,}: {sample['topic']}, stamp {stamp}",
+        pictures=[_picture(run, each) for each in sample.get("pictures", ())],
+    )
+
+
+def _picture(run: RunRecord, picture: Mapping[str, Any]) -> Picture:
+    task = str(picture["task"])
+    remark = "random weights: this means nothing"
+    caption = f"{task} ({remark})" if run.tasks.get(task, {}).get("random_weights") else task
+    if "refused" in picture:
+        return Picture(source="", caption=caption, note=f"refused: {picture['refused']}")
+    # the name alone: a page shows nothing from outside of its folder
+    path = run.path / SAMPLES_FILE
+    path = path.with_name(str(picture["file"]).rpartition("/")[2])
+    try:
+        packed = base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError:
+        return Picture(source="", caption=caption, note=f"{path.name} is not there any more")
+    return Picture(source=f"data:image/jpeg;base64,{packed}", caption=caption)
