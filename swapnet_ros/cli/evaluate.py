@@ -1,4 +1,4 @@
-"""`swapnet evaluate`: a bag through a scenario's tasks, without ROS."""
+"""`swapnet evaluate`: a bag through a scenario's tasks, without ROS or played into its nodes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
+from swapnet_ros.cli.evaluate_replay import Mode, ReplayWords, evaluate_live
 from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
@@ -32,6 +33,7 @@ from swapnet_ros.evaluation.direct.label_truth import make_scoring
 from swapnet_ros.evaluation.direct.report_files import ReportFolder
 from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
 from swapnet_ros.evaluation.report.page import write_report
+from swapnet_ros.replay.player_command import PlayerKind
 
 _FAILED, _STOPPED = 1, 130
 
@@ -68,13 +70,34 @@ def evaluate(
     cache_dir: Annotated[
         Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
     ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="direct: without ROS. replay: played into the live nodes.")
+    ] = Mode.DIRECT,
+    rate: Annotated[
+        float | None, typer.Option(help="Replay: bag seconds per second; 1 without it.")
+    ] = None,
+    rates: Annotated[
+        str | None, typer.Option(help="Replay: several rates, one after the other: 0.5,1,2.")
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Replay: find the highest with under 5 % drops.")
+    ] = False,
+    player: Annotated[
+        PlayerKind | None, typer.Option(help="Replay: who plays; own without it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     is_part: Annotated[
         bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
     ] = False,
 ) -> None:
     """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
-    chosen = read_budgets(budget, budgets, against)
+    is_live = mode is Mode.REPLAY
+    words = ReplayWords(
+        rate=rate, rates=rates, is_searching=find_rate, player=player, against=against
+    )
+    if not is_live:
+        words.require_none()
+    chosen = read_budgets(budget, None if is_live else budgets, None if is_live else against)
     options = EvaluateOptions(
         bag=bag,
         config=config,
@@ -86,9 +109,16 @@ def evaluate(
         labels=tuple(labels or ()),
         cache_dir=cache_dir,
     )
-    if len(chosen) > 1:
+    if is_live:
+        evaluate_live(options, words, budgets=budgets, as_json=as_json)
+    elif len(chosen) > 1:
         _evaluate_several(options, chosen, as_json=as_json)
-        return
+    else:
+        _evaluate_one(options, is_part=is_part, as_json=as_json)
+
+
+def _evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> None:
+    """Evaluate one budget, and show what it came to."""
     outcome = _evaluate_here(options)
     if not is_part:
         _write_pages([options], is_complete=outcome["complete"])

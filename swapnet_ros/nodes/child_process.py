@@ -77,6 +77,15 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
             return 0
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def anonymous_bytes(self) -> int:
+        """Return its private resident memory; 0 when it has ended."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return 0
+        found = [line.split() for line in status.splitlines() if line.startswith("RssAnon:")]
+        return int(found[0][1]) * 1024 if found else 0
+
     def stop(self) -> None:
         """End it, politely at first; returns when it is reaped. May be called again."""
         for number, patience_s in _PATIENCE_S:

@@ -56,7 +56,7 @@ class ClassificationNode(TaskNode):
         """Frames since the node was created; those without boxes are dropped ones."""
         counts, matcher = super().counts, self._matcher
         unmatched = self._unmatched + (matcher.dropped if matcher else 0)
-        return replace(counts, dropped=counts.dropped + unmatched)
+        return replace(counts, dropped=counts.dropped + unmatched, without_boxes=unmatched)
 
     def route(self, worker: FrameWorker) -> Callable[[CameraFrame], None]:
         """Let images wait for their boxes, where boxes are wanted."""

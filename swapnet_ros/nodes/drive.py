@@ -32,14 +32,10 @@ from swapnet_ros.evaluation.video_file import VideoReader
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.dds_environment import prefer_shared_memory
 from swapnet_ros.nodes.drive_jobs import DriveJob, network_job, ros_parameters, scenario_job
-from swapnet_ros.nodes.drive_listener import (
-    EXIT_FAILED,
-    EXIT_USAGE,
-    DriveError,
-    DriveListener,
-)
+from swapnet_ros.nodes.drive_listener import DriveListener
 from swapnet_ros.nodes.drive_monitor import DriveMonitor
 from swapnet_ros.nodes.drive_options import DriveOptions, parse_options
+from swapnet_ros.nodes.live_run import EXIT_FAILED, EXIT_USAGE, LiveRunError
 
 EXIT_INTERRUPTED = 130
 
@@ -54,7 +50,7 @@ class Drive:
         """Do everything.
 
         Raises:
-            DriveError: bad input, a child's crash, no results, or more memory than allowed.
+            LiveRunError: bad input, a child's crash, no results, or more memory than allowed.
             SwapNetError: a file cannot be read or written.
         """
         self._options.out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +92,7 @@ class Drive:
             exit_code = child.wait()
             if exit_code != 0:
                 usage = exit_code == EXIT_USAGE
-                raise DriveError(
+                raise LiveRunError(
                     child.last_lines(1 if usage else 15),
                     exit_code=EXIT_USAGE if usage else EXIT_FAILED,
                 )
@@ -180,9 +176,9 @@ def _perception(job: DriveJob) -> list[str]:
 def _judge(figures: DriveFigures) -> None:
     silent = [name for name, task in figures.tasks.items() if task.frames_processed == 0]
     if silent:
-        raise DriveError(f"not one frame came back from {', '.join(silent)}")
+        raise LiveRunError(f"not one frame came back from {', '.join(silent)}")
     if figures.core is not None and figures.core.peak_bytes > figures.core.budget_bytes:
-        raise DriveError("the core held more than its budget")
+        raise LiveRunError("the core held more than its budget")
 
 
 def _path_options(options: DriveOptions) -> list[str]:
@@ -218,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     try:
         Drive(options, Console()).run()
-    except DriveError as error:
+    except LiveRunError as error:
         print(f"drive: {error}", file=sys.stderr)
         return error.exit_code
     except SwapNetError as error:

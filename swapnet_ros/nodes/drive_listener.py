@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from rclpy.executors import SingleThreadedExecutor
 
@@ -11,24 +12,10 @@ from swapnet_ros.evaluation.drive_figures import TaskFigures
 from swapnet_ros.evaluation.drive_view import DriveView
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.drive_monitor import DriveMonitor
+from swapnet_ros.nodes.live_run import crash_of, wait_until_loaded
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
-
-_LOADING_LIMIT_S = 300.0
 _SPIN_S = 0.1
 _QUIET_S = 2.5  # longer than the status takes to come round
-
-
-class DriveError(Exception):
-    """The drive cannot go on.
-
-    Attributes:
-        exit_code: 1 where the measured thing failed, 2 for bad usage or input.
-    """
-
-    def __init__(self, message: str, *, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class DriveListener:
@@ -47,27 +34,14 @@ class DriveListener:
 
     def until_loaded(self, perception: ChildProcess) -> None:
         """Wait for all networks; the time allowed begins anew with each one."""
-        missing, deadline_s = self._monitor.waiting_for, time.monotonic() + _LOADING_LIMIT_S
-        while not self._monitor.is_ready:
-            self._spin("loading", perception)
-            for name, problem in self._monitor.problems.items():
-                # network, weights, labels or budget do not fit each other
-                raise DriveError(f"{name}: {problem}", exit_code=EXIT_USAGE)
-            if len(self._monitor.waiting_for) < len(missing):
-                missing = self._monitor.waiting_for
-                deadline_s = time.monotonic() + _LOADING_LIMIT_S
-            if time.monotonic() > deadline_s:
-                raise DriveError(
-                    f"{', '.join(missing)}: no network was loaded within "
-                    f"{_LOADING_LIMIT_S:.0f} s\n{perception.last_lines()}"
-                )
+        wait_until_loaded(self._monitor, partial(self._spin, "loading", perception), perception)
 
     def until_played(self, perception: ChildProcess, player: ChildProcess) -> None:
         """Wait for the end of the video."""
         while player.exit_code is None:
             self._spin("playing", perception)
         if player.exit_code != 0:
-            raise _crash(player)
+            raise crash_of(player)
 
     def until_quiet(self, perception: ChildProcess) -> None:
         """Wait for the last results, and for the state after them."""
@@ -87,7 +61,7 @@ class DriveListener:
         while (left_s := end_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left_s)
         if perception.exit_code is not None:
-            raise _crash(perception)
+            raise crash_of(perception)
         self.process_peak_bytes = max(self.process_peak_bytes, perception.rss_bytes())
         self._view.show(phase, self._monitor.record.figures())
 
@@ -97,11 +71,3 @@ def _round_s(tasks: Iterable[TaskFigures]) -> float:
     seen_s = [task.latency.p99_s for task in tasks if task.latency]
     predicted_s = [task.model.predicted_latency_s for task in tasks if task.model]
     return max(sum(predicted_s), *seen_s, 0.0)
-
-
-def _crash(child: ChildProcess) -> DriveError:
-    usage = child.exit_code == EXIT_USAGE
-    return DriveError(
-        f"{child.name} ended with exit code {child.exit_code}:\n{child.last_lines()}",
-        exit_code=EXIT_USAGE if usage else EXIT_FAILED,
-    )

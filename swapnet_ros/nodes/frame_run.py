@@ -80,7 +80,7 @@ class FrameRun:
         return outputs
 
     def timing(self, before: ModelStats, after: ModelStats) -> FrameTiming:
-        """Where the time went up to now.
+        """Where the time went up to now; nothing is published yet.
 
         Args:
             before: the network's figures before the frame.
@@ -96,6 +96,13 @@ class FrameRun:
             stall_s=after.stall_s - before.stall_s,
             compute_s=after.compute_s - before.compute_s,
         )
+
+    def finished(self, timing: FrameTiming) -> FrameTiming:
+        """Add the time since `timing` was made, in which messages were filled and published."""
+        total_s = time.monotonic() - self.frame.camera.arrived_s
+        timing.publish_s = total_s - timing.total_s
+        timing.total_s = total_s
+        return timing
 
     def _time_left_s(self, now_s: float) -> float | None:
         """Time until the frame's deadline; 0 once it has passed, None without a deadline."""

@@ -44,7 +44,7 @@ class Outcome(enum.Enum):
 class FrameCounts:
     """Frames since the node was created.
 
-    `received` is the sum of the others, and of the one that waits and the one in hand.
+    `received` is the sum of those down to `failed`, of the one that waits and the one in hand.
 
     Attributes:
         received: image messages that arrived.
@@ -55,6 +55,9 @@ class FrameCounts:
         stale: they were older than `max_age_s` when their turn came.
         late: their deadline had passed before the network was free for them.
         failed: processing raised an error.
+        rate_limited: those of the dropped ones in whose place a newer frame came while the node let
+            the time of `max_rate_hz` pass.
+        without_boxes: those of the dropped ones for which no boxes came.
     """
 
     received: int = 0
@@ -64,6 +67,8 @@ class FrameCounts:
     stale: int = 0
     late: int = 0
     failed: int = 0
+    rate_limited: int = 0
+    without_boxes: int = 0
 
 
 class FrameTally:
@@ -73,6 +78,7 @@ class FrameTally:
         self._lock = threading.Lock()
         self._received = 0
         self._dropped_before = 0
+        self._rate_limited_before = 0
         self._outcomes: Counter[Outcome] = Counter()
 
     def __repr__(self) -> str:
@@ -88,17 +94,19 @@ class FrameTally:
         with self._lock:
             self._outcomes[outcome] += 1
 
-    def keep_dropped(self, dropped: int) -> None:
+    def keep_dropped(self, dropped: int, *, rate_limited: int = 0) -> None:
         """Add the drops of a slot that is closed for good."""
         with self._lock:
             self._dropped_before += dropped
+            self._rate_limited_before += rate_limited
 
-    def snapshot(self, dropped_now: int) -> FrameCounts:
+    def snapshot(self, dropped_now: int, *, rate_limited_now: int = 0) -> FrameCounts:
         """Counts so far, with the drops of the slot in use."""
         with self._lock:
             return FrameCounts(
                 received=self._received,
                 dropped=self._dropped_before + dropped_now,
+                rate_limited=self._rate_limited_before + rate_limited_now,
                 **{outcome.value: self._outcomes[outcome] for outcome in Outcome},
             )
 
@@ -157,6 +165,11 @@ class FrameWorker:
     def dropped(self) -> int:
         """Frames that a newer one replaced, in this activation."""
         return self._waiting.dropped
+
+    @property
+    def rate_limited(self) -> int:
+        """Those of them that were replaced while `period_s` had not passed yet."""
+        return self._waiting.dropped_at_rest
 
     @property
     def in_hand_s(self) -> float:

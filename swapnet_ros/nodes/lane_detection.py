@@ -37,7 +37,7 @@ class LaneDetectionNode(TaskNode):
         )
         if result.area is None:
             return {LANES: lanes}
-        return {LANES: lanes, EGO_LANE: encode_mask(result.area, origin.header)}
+        return {EGO_LANE: encode_mask(result.area, origin.header), LANES: lanes}
 
     def draw(self, image: RgbImage, result: LaneResult) -> RgbImage:
         """Draw the lane lines, the camera's own ones apart."""

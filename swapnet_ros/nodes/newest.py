@@ -26,6 +26,8 @@ class NewestOfEach(Generic[Item]):
         # in the order in which the sources began to wait: replacing a value keeps its place
         self._items: dict[Hashable, Item] = {}
         self._dropped = 0
+        self._dropped_at_rest = 0
+        self._resting_until_s = float("-inf")  # while a taker waits for its next turn
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -39,13 +41,21 @@ class NewestOfEach(Generic[Item]):
         with self._changed:
             return self._dropped
 
+    @property
+    def dropped_at_rest(self) -> int:
+        """Those of them that came while the taker had to wait for its earliest time."""
+        with self._changed:
+            return self._dropped_at_rest
+
     def put(self, source: Hashable, item: Item) -> None:
         """Keep `item` and drop the source's waiting one; after `close`, drop `item`."""
         with self._changed:
             if self._is_closed:
                 self._dropped += 1
                 return
-            self._dropped += source in self._items
+            if source in self._items:
+                self._dropped += 1
+                self._dropped_at_rest += self._clock_s() < self._resting_until_s
             self._items[source] = item
             self._changed.notify()
 
@@ -61,8 +71,10 @@ class NewestOfEach(Generic[Item]):
         """
         with self._changed:
             while not self._is_closed:
-                wait_s = earliest_s() - self._clock_s()
+                self._resting_until_s = earliest_s()
+                wait_s = self._resting_until_s - self._clock_s()
                 if self._items and wait_s <= 0:
+                    self._resting_until_s = float("-inf")
                     return self._items.pop(next(iter(self._items)))
                 self._changed.wait(wait_s if self._items else None)
             return None

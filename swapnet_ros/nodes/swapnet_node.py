@@ -11,7 +11,7 @@ from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
-from swapnet_core import Admission, LatencyStats, ModelStats, RuntimeReport, SwapRuntime
+from swapnet_core import Admission, LatencyStats, ModelStats, RuntimeReport, SwapRuntime, memory
 from swapnet_ros.msg import SwapModelStatus, SwapStatus
 from swapnet_ros.nodes import diagnostics
 from swapnet_ros.nodes.errors import ParameterValueError
@@ -50,6 +50,7 @@ class SwapnetNode(Node):
         super().__init__(CORE_NODE, context=context)
         self._runtime: SwapRuntime | None = None
         self._report_before: RuntimeReport | None = None
+        self._baseline_bytes = 0
         self._log_handler = _RosLogHandler(self.get_logger())
         self._live = LiveParameters(self, SWAPNET, apply=self._apply)
         self._status = self.create_publisher(SwapStatus, "~/status", 10)
@@ -70,6 +71,7 @@ class SwapnetNode(Node):
             ParameterValueError: the core does not know the device.
         """
         values = self._live.values
+        self._baseline_bytes = memory.anonymous_bytes()
         try:
             self._runtime = SwapRuntime(
                 budget=values["budget"],
@@ -106,6 +108,7 @@ class SwapnetNode(Node):
     def _publish(self) -> None:
         report = self._runtime.report()
         message = to_status(report, self._runtime.device)
+        message.baseline_bytes = self._baseline_bytes
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
         status = diagnostics.core_status(
@@ -131,7 +134,7 @@ class _RosLogHandler(logging.Handler):
 
 
 def to_status(report: RuntimeReport, device: str) -> SwapStatus:
-    """Fill a `SwapStatus`, except for its stamp."""
+    """Fill a `SwapStatus`, except for its stamp and the baseline."""
     admission = report.admission or _NOTHING_LOADED
     return SwapStatus(
         device=device,

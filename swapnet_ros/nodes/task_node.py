@@ -129,7 +129,7 @@ class TaskNode(GuardedLifecycleNode):
 
     @abc.abstractmethod
     def make_messages(self, result: Any, origin: ResultOrigin) -> Mapping[str, Any]:
-        """Fill the messages for the topics of `RESULTS`."""
+        """Fill the messages for the topics of `RESULTS`; the last one has the timing."""
 
     @abc.abstractmethod
     def draw(self, image: RgbImage, result: Any) -> RgbImage:
@@ -150,7 +150,9 @@ class TaskNode(GuardedLifecycleNode):
     def counts(self) -> FrameCounts:
         """Frames since the node was created. Any thread may ask."""
         worker = self._worker
-        return self._tally.snapshot(worker.dropped if worker else 0)
+        if worker is None:
+            return self._tally.snapshot(0)
+        return self._tally.snapshot(worker.dropped, rate_limited_now=worker.rate_limited)
 
     @property
     def is_autostarted(self) -> bool:
@@ -234,7 +236,7 @@ class TaskNode(GuardedLifecycleNode):
             worker = self._worker
             worker.stop()
             self._worker = None
-            self._tally.keep_dropped(worker.dropped)
+            self._tally.keep_dropped(worker.dropped, rate_limited=worker.rate_limited)
 
     def unload(self) -> None:
         """Give the network's share of the budget back."""
@@ -284,7 +286,10 @@ class TaskNode(GuardedLifecycleNode):
             timing=run.timing(before, self._last_stats),
         )
         publishers = loaded.publishers
-        publishers.publish(self.make_messages(result, origin))
+        *first, (topic, message) = self.make_messages(result, origin).items()
+        publishers.publish(dict(first))
+        message.timing = run.finished(origin.timing)
+        publishers.publish({topic: message})
         if publishers.has_vision_listeners():
             publishers.publish_vision(self.make_vision_messages(result, origin))
         if publishers.has_debug_listeners():

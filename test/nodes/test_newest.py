@@ -76,6 +76,30 @@ def test_nothing_is_taken_before_its_time_and_then_the_newest() -> None:
     assert taken_s >= earliest_s
 
 
+def test_what_is_replaced_before_its_earliest_time_is_counted_apart() -> None:
+    now_s = [0.0]
+    slot: NewestOfEach[int] = NewestOfEach(clock_s=lambda: now_s[0])
+    asked = threading.Event()
+
+    def earliest_s() -> float:
+        asked.set()
+        return 1.0
+
+    taken: list[int | None] = []
+    slot.put("camera", 1)
+    taker = threading.Thread(target=lambda: taken.append(slot.take(earliest_s)))
+    taker.start()
+    assert asked.wait(5)
+    slot.put("camera", 2)  # the taker rests
+    now_s[0] = 2.0
+    slot.wake()
+    taker.join(5)
+    slot.put("camera", 3)
+    slot.put("camera", 4)  # the taker is at work
+    assert taken == [2]
+    assert (slot.dropped, slot.dropped_at_rest) == (2, 1)
+
+
 def test_wake_asks_again_when_the_time_has_changed() -> None:
     slot: NewestOfEach[int] = NewestOfEach()
     earliest = [time.monotonic() + 3600]

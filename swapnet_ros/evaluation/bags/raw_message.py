@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from rosbags.interfaces import MessageDefinition
+from rosbags.interfaces import MessageDefinition, Qos
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,12 +24,14 @@ class StoredTopic:
         type: of its messages, e.g. `sensor_msgs/msg/Image`.
         definition: of the type, as the file has it.
         message_count: as the file states it, else as counted.
+        offered_qos: what its publishers offered, as the file has it; empty where it has none.
     """
 
     topic: str
     type: str
     definition: MessageDefinition
     message_count: int
+    offered_qos: tuple[Qos, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

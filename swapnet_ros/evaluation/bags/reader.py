@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Qos
 
 from swapnet_ros.evaluation.bags.bag_folder import find_storage_files
 from swapnet_ros.evaluation.bags.image_watch import ImageWatch
@@ -68,8 +69,13 @@ class BagReader(AbstractContextManager["BagReader"]):
         self._bag_types = types_of((each.type, each.definition) for each in stored)
         self._types = {each.topic: each.type for each in sorted(stored, key=lambda t: t.topic)}
         self._counts: Counter[str] = Counter()
+        self._offered_qos: dict[str, tuple[Qos, ...]] = {}
         for each in stored:
             self._counts[each.topic] += each.message_count
+            self._offered_qos[each.topic] = (
+                *self._offered_qos.get(each.topic, ()),
+                *each.offered_qos,
+            )
         self._watch = ImageWatch(self._tally)
         self._unknown_topics = self._check_topics()
 
@@ -92,6 +98,10 @@ class BagReader(AbstractContextManager["BagReader"]):
     def message_count(self, topic: str) -> int:
         """Messages of a topic, as its files state it."""
         return self._counts[topic]
+
+    def offered_qos(self, topic: str) -> tuple[Qos, ...]:
+        """What a topic's publishers offered while it was recorded; empty where nobody noted it."""
+        return self._offered_qos[topic]
 
     def image_format(self, topic: str) -> str:
         """Encodings and sizes of a topic's images, as the last pass of `frames` met them."""
@@ -127,6 +137,16 @@ class BagReader(AbstractContextManager["BagReader"]):
         """
         self._check_is_among(topic, self._types, "messages")
         return self._messages(topic)
+
+    def stored_messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        """Yield the messages of some topics as they are stored, in the order of recording.
+
+        Raises:
+            BagError: a topic is not in the bag.
+        """
+        for topic in topics:
+            self._check_is_among(topic, self._types, "messages")
+        return self._raw_messages(frozenset(topics), self._tally)
 
     def close(self) -> None:
         """Close the bag; may be called again."""

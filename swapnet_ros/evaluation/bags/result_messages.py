@@ -21,7 +21,10 @@ from swapnet_ros.perception.tasks.object_detection import Detection, DetectionRe
 from swapnet_ros.perception.tasks.semantic_segmentation import SegmentationResult
 
 _OWN, _VISION = "swapnet_ros/msg", "vision_msgs/msg"
-_TIMES = ("queue_s", "decode_s", "inference_s", "total_s", "stall_s", "compute_s")
+_TIMES = (
+    *("queue_s", "decode_s", "inference_s", "publish_s", "total_s"),
+    *("stall_s", "compute_s"),
+)
 
 
 class ResultMessages:

@@ -59,6 +59,7 @@ class StorageFile:
                 type=each.msgtype,
                 definition=each.msgdef,
                 message_count=each.msgcount,
+                offered_qos=tuple(getattr(each.ext, "offered_qos_profiles", ())),
             )
             for each in self._reader.connections
         )

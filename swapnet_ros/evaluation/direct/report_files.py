@@ -54,6 +54,7 @@ class ReportFolder:
     def recording(self) -> Path:
         """The results as a bag."""
         return self.path / "results_bag"
+
     def timeline(self) -> Path:
         """One inference of every task: when which block was read and used."""
         return self.path / "timeline.json"

@@ -38,15 +38,16 @@ class Scoring:
     def __repr__(self) -> str:
         return f"<Scoring of {', '.join(self._scorers) or 'nothing'}>"
 
-    def add(self, frame: SourceFrame, answers: Iterable[TaskAnswer]) -> None:
-        """Compare one frame's results with what is known of it."""
+    def add(self, frame: SourceFrame, answers: Iterable[TaskAnswer]) -> bool:
+        """Compare one frame's results with what is known of it; False where nothing is."""
         known = self.skip(frame)
         if known is None:
-            return
+            return False
         for answer in answers:
             scorer = self._scorers.get(answer.task)
             if scorer is not None and answer.result is not None:
                 scorer.add(answer.result, known)
+        return True
 
     def skip(self, frame: SourceFrame) -> TruthFrame | None:
         """Return what is known of a frame, without comparing it with results."""

@@ -17,7 +17,8 @@ def _corners(box) -> tuple[float, ...]:
 @pytest.fixture
 def timing(messages):
     return messages.FrameTiming(
-        queue_s=0.0, decode_s=0.0, inference_s=0.0, total_s=0.0, stall_s=0.0, compute_s=0.0
+        **dict.fromkeys(("queue_s", "decode_s", "inference_s", "publish_s", "total_s"), 0.0),
+        **dict.fromkeys(("stall_s", "compute_s"), 0.0),
     )
 
 

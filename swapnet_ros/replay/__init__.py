@@ -1,0 +1,1 @@
+"""Replay: a bag played into the live nodes, and what comes back measured."""
