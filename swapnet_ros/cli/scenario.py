@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.networks import PlannableNetwork
-from swapnet_ros.nodes.errors import ParameterSourceError
+from swapnet_ros.nodes.network_mistakes import told_by_place
 from swapnet_ros.nodes.scenario_file import ScenarioFile, ScenarioNode, read_scenario_file
 from swapnet_ros.nodes.task_networks import TASK_NETWORKS
-from swapnet_ros.perception.errors import InputSizeError, LabelsError, WeightsError
-
-# The parameter that an error is about, where it is not the network as such.
-_TO_BLAME: Mapping[type[SwapNetError], str] = {
-    InputSizeError: "input_size",
-    LabelsError: "labels",
-    WeightsError: "weights",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +60,8 @@ def open_network(node: ScenarioNode, file: ScenarioFile) -> Any:
     Raises:
         ParameterSourceError: the network or its files cannot be used; says where that stands.
     """
-    try:
+    with told_by_place(partial(file.place_of, node)):
         return TASK_NETWORKS[node.task](node.values)
-    except SwapNetError as error:
-        key = next((key for kind, key in _TO_BLAME.items() if isinstance(error, kind)), "network")
-        raise ParameterSourceError((f"{file.place_of(node, key)}: {key}: {error}",)) from error
 
 
 def _open(node: ScenarioNode, file: ScenarioFile) -> PlannableNetwork:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from swapnet_core import SwapNetError
+from swapnet_core import SwapNetError, SwapRuntime
 from swapnet_ros.nodes.cameras import CameraHub
 from swapnet_ros.nodes.classification import (
     NaturalSceneClassificationNode,
@@ -40,6 +40,7 @@ from swapnet_ros.nodes.detection import (
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
 from swapnet_ros.nodes.hosted_nodes import CAMERAS_NODE, CORE_NODE, HostedNode, parse_nodes
 from swapnet_ros.nodes.lane_detection import LaneDetectionNode
+from swapnet_ros.nodes.network_mistakes import unknown_network
 from swapnet_ros.nodes.parameter_files import Assignment
 from swapnet_ros.nodes.parameter_sources import (
     check_assignments,
@@ -136,7 +137,7 @@ class PerceptionHost:
             hosted = self._check(assignments)
             self._hub = CameraHub(context=self._context, namespace=self.swapnet.get_namespace())
             stack.callback(self._hub.destroy_node)
-            self._tasks = self._create_tasks(hosted, stack)
+            self._tasks = self._create_tasks(hosted, assignments, stack)
             nodes = (self.swapnet, self._hub, *self._tasks)
             self._threads = [NodeThread(node, context=self._context) for node in nodes]
             self._closing = stack.pop_all()
@@ -195,22 +196,54 @@ class PerceptionHost:
             self.swapnet.get_logger().warning(remark)
         return hosted
 
-    def _create_tasks(self, hosted: Sequence[HostedNode], stack: ExitStack) -> tuple[TaskNode, ...]:
-        runtime = self.swapnet.open_runtime()
+    def _create_tasks(
+        self,
+        hosted: Sequence[HostedNode],
+        assignments: Sequence[Assignment],
+        stack: ExitStack,
+    ) -> tuple[TaskNode, ...]:
+        runtime = self._open_runtime(assignments)
         tasks: list[TaskNode] = []
         for node in hosted:
-            task = TASK_NODES[node.task](node.name, runtime, self._hub, context=self._context)
+            task = TASK_NODES[node.task](
+                node.name, runtime, self._hub, context=self._context, assignments=assignments
+            )
             stack.callback(task.destroy_node)
             stack.callback(task.finish)
             tasks.append(task)
+        problems = tuple(_unknown_networks(tasks, assignments))
+        if problems:
+            raise ParameterSourceError(problems)
         return tuple(tasks)
+
+    def _open_runtime(self, assignments: Sequence[Assignment]) -> SwapRuntime:
+        try:
+            return self.swapnet.open_runtime()
+        except ParameterValueError as error:
+            place = place_of(assignments, self.swapnet.get_fully_qualified_name(), "device")
+            raise ParameterValueError(f"{place}: {error}") from error
 
 
 def _check_core(assignments: Sequence[Assignment]) -> None:
     """Check what is meant for the core's node: with file and key, before the node refuses it."""
     name = f"/{CORE_NODE}"
-    own = [replace(each, nodes=name) for each in assignments if each.nodes.endswith(name)]
+    known = {spec.name for spec in SWAPNET}
+    own = [
+        replace(each, nodes=name)
+        for each in assignments
+        if each.nodes.endswith(name) or (each.nodes.endswith("*") and each.name in known)
+    ]
     check_assignments(own, {name: SWAPNET})
+
+
+def _unknown_networks(
+    tasks: Sequence[TaskNode], assignments: Sequence[Assignment]
+) -> Iterator[str]:
+    for task in tasks:
+        problem = unknown_network(task.TASK, task.values)
+        if problem is not None:
+            place = place_of(assignments, task.get_fully_qualified_name(), "network")
+            yield f"{place}: network: {problem}"
 
 
 def _open_context(arguments: Sequence[str], domain_id: int | None) -> Context:

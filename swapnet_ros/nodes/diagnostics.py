@@ -59,7 +59,7 @@ def task_status(health: TaskHealth) -> DiagnosticStatus:
     values: dict[str, object] = {
         "state": health.state,
         "network": health.network,
-        "weights": "random" if health.is_random else "trained",
+        "weights": _kind_of_weights(health),
         **asdict(health.counts),
         "last_problem": health.last_problem,
     }
@@ -126,6 +126,12 @@ def _judge(health: TaskHealth) -> tuple[bytes, str]:
             "or with deadlines, may leave it no time; give those a max_rate_hz"
         )
     return DiagnosticStatus.OK, health.state
+
+
+def _kind_of_weights(health: TaskHealth) -> str:
+    if not health.network:
+        return ""
+    return "random" if health.is_random else "trained"
 
 
 def _long_s(model: ModelStats) -> float:

@@ -96,7 +96,9 @@ IMAGE_TASK = (
     ParameterSpec(
         name="weights",
         default="",
-        description="File with the network's weights; empty: random ones, to measure with.",
+        description="File with the network's weights: `.safetensors`, `.pth`, `.pt` or `.th`, for "
+        "Darknet networks `.weights` as well; empty: random ones, to measure with, or those that a "
+        "network of your own brings along.",
     ),
 )
 

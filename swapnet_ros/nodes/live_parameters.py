@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -63,6 +64,7 @@ class LiveParameters:
         self._apply = apply
         self._changed = changed
         self._describe = node.describe_parameter
+        self._has = node.has_parameter
         self._node_name = node.get_fully_qualified_name()
         declared = {spec.name: self._declare(node, spec) for spec in specs}
         self._values = MappingProxyType(declared)
@@ -76,6 +78,20 @@ class LiveParameters:
     def values(self) -> Values:
         """The values that hold now; a frozen view."""
         return self._values
+
+    def refuse_unknown(self, parameters: Sequence[Parameter]) -> SetParametersResult | None:
+        """Refuse to set what the node does not have; None where it has all of it.
+
+        For the node's `set_parameters_atomically`: rclpy's own answer names nothing,
+        `Invalid access to undeclared parameter(s): []`.
+        """
+        for parameter in parameters:
+            if not self._has(parameter.name):
+                close = difflib.get_close_matches(parameter.name, self._specs, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                reason = f"{self._node_name} has no parameter {parameter.name!r}{hint}"
+                return SetParametersResult(successful=False, reason=reason)
+        return None
 
     def _declare(self, node: Node, spec: ParameterSpec) -> Value:
         try:

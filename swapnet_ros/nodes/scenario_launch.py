@@ -9,6 +9,10 @@ stand in a section of another name, `/**/*`, that fits every node and comes last
 launch kills a process ten seconds after Ctrl-C. The networks' images in hand, one of each node, may
 take longer than that on a slow computer, so here it waits for a minute, or as its own argument
 `sigterm_timeout` says. A second Ctrl-C ends the process at once.
+
+[Note: no core in here]
+The launch process lives as long as the nodes. Whatever imports `swapnet_core`, as the errors of
+the nodes do, would load PyTorch into it, too: seconds at the start, and its memory for good.
 """
 
 from __future__ import annotations
@@ -26,12 +30,15 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from swapnet_ros.nodes.errors import ParameterSourceError
 
 PACKAGE = "swapnet_ros"
 FINISH_S = "60"  # as text, as launch has its arguments
 _ALMOST = 0.8
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class LaunchArgumentError(ValueError):
+    """An argument cannot be used; no `SwapNetError`, see [Note: no core in here]."""
 
 
 def describe_scenario(
@@ -130,13 +137,13 @@ def _start(context: LaunchContext, topics: Sequence[str]) -> list[Node]:
 def _existing_file(name: str, path: str) -> str:
     """Refuse a file that there is none of: launch would start the process without it."""
     if not Path(path).is_file():
-        raise ParameterSourceError((f"{name}: there is no file {path!r}",))
+        raise LaunchArgumentError(f"{name}: there is no file {path!r}")
     return path
 
 
 def _flag(name: str, text: str) -> bool:
     if text.lower() not in _FLAGS:
-        raise ParameterSourceError((f"{name} is true or false, not {text!r}",))
+        raise LaunchArgumentError(f"{name} is true or false, not {text!r}")
     return _FLAGS[text.lower()]
 
 
@@ -144,7 +151,7 @@ def _write_overrides(overrides: dict[str, str | bool]) -> str:
     """Write a parameter file that lives as long as the system keeps temporary files."""
     content = {"/**/*": {"ros__parameters": overrides}}
     with tempfile.NamedTemporaryFile(
-        "w", prefix="swapnet_launch_", suffix=".yaml", delete=False, encoding="utf-8"
+        "w", prefix="launch_arguments_", suffix=".yaml", delete=False, encoding="utf-8"
     ) as file:
         yaml.safe_dump(content, file)
     return file.name

@@ -6,12 +6,22 @@ import logging
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from swapnet_core import Admission, LatencyStats, ModelStats, RuntimeReport, SwapRuntime, memory
+from swapnet_core import (
+    Admission,
+    LatencyStats,
+    ModelStats,
+    RuntimeReport,
+    SwapNetError,
+    SwapRuntime,
+    memory,
+)
 from swapnet_ros.msg import SwapModelStatus, SwapStatus
 from swapnet_ros.nodes import diagnostics
 from swapnet_ros.nodes.errors import ParameterValueError
@@ -64,11 +74,17 @@ class SwapnetNode(Node):
         """The values that hold now; a frozen view."""
         return self._live.values
 
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """As rclpy does, but with an answer that names what the node does not have."""
+        refusal = self._live.refuse_unknown(parameter_list)
+        return refusal or super().set_parameters_atomically(parameter_list)
+
     def open_runtime(self) -> SwapRuntime:
         """Open the core with the node's parameters; `close_runtime` or `destroy_node` closes it.
 
         Raises:
             ParameterValueError: the core does not know the device.
+            SwapNetError: the core cannot be opened.
         """
         values = self._live.values
         self._baseline_bytes = memory.anonymous_bytes()
@@ -78,8 +94,10 @@ class SwapnetNode(Node):
                 device=values["device"],
                 cache_dir=Path(values["cache_dir"]).expanduser() if values["cache_dir"] else None,
             )
+        except SwapNetError:  # some of them are ValueErrors, too
+            raise
         except ValueError as error:
-            raise ParameterValueError(f"{self.get_fully_qualified_name()}: {error}") from error
+            raise ParameterValueError(f"device: {error}") from error
         logging.getLogger("swapnet_core").addHandler(self._log_handler)
         self._report_before = self._runtime.report()
         self.get_logger().info(f"budget {values['budget']}, device {values['device']}")

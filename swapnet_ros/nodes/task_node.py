@@ -16,11 +16,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
+from rclpy.parameter import Parameter
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -35,6 +38,9 @@ from swapnet_ros.nodes.images import RgbImage, encode_image
 from swapnet_ros.nodes.intake import CameraIntake
 from swapnet_ros.nodes.lifecycle import GuardedLifecycleNode
 from swapnet_ros.nodes.live_parameters import LiveParameters, Values
+from swapnet_ros.nodes.network_mistakes import told_by_place
+from swapnet_ros.nodes.parameter_files import Assignment
+from swapnet_ros.nodes.parameter_sources import place_of
 from swapnet_ros.nodes.parameter_specs import ParameterSpec
 from swapnet_ros.nodes.result_publishers import ResultPublishers
 from swapnet_ros.nodes.task_networks import TASK_NETWORKS
@@ -92,6 +98,7 @@ class TaskNode(GuardedLifecycleNode):
         hub: CameraHub,
         *,
         context: Context | None = None,
+        assignments: Sequence[Assignment] = (),
     ) -> None:
         """Create an unconfigured node.
 
@@ -100,11 +107,13 @@ class TaskNode(GuardedLifecycleNode):
             runtime: the process's core; stays open longer than this node.
             hub: the process's cameras; some thread spins it while the node is active.
             context: ROS context, None for the default one.
+            assignments: what files and arguments set, for messages that say where.
 
         Raises:
             ParameterValueError: a parameter's initial value cannot be used.
         """
         super().__init__(name, context=context)
+        self._place_of = partial(place_of, assignments, self.get_fully_qualified_name())
         self._runtime = runtime
         self._hub = hub
         self._live = LiveParameters(self, self.SPECS, changed=self._wake_worker)
@@ -139,6 +148,11 @@ class TaskNode(GuardedLifecycleNode):
         """Fill the messages for the topics of `VISION`."""
         return {}
 
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """As rclpy does, but with an answer that names what the node does not have."""
+        refusal = self._live.refuse_unknown(parameter_list)
+        return refusal or super().set_parameters_atomically(parameter_list)
+
     # Lifecycle.
 
     @property
@@ -167,9 +181,9 @@ class TaskNode(GuardedLifecycleNode):
     def _load_alone(self) -> None:
         values = self.values
         self._camera_topics()  # a mistake in them is better told before a network is traced
-        network = TASK_NETWORKS[self.TASK](values)
-        task = TASK_KINDS[self.TASK].make(network)
-        with ExitStack() as undo:
+        with told_by_place(self._place_of), ExitStack() as undo:
+            network = TASK_NETWORKS[self.TASK](values)
+            task = TASK_KINDS[self.TASK].make(network)
             model = self._runtime.load(
                 self.get_fully_qualified_name(),
                 network.build,

@@ -16,8 +16,18 @@ def _check_region(value: Value) -> None:
         )
 
 
-def _network(default: str, description: str) -> ParameterSpec:
-    return ParameterSpec(name="network", default=default, description=description)
+def _network(default: str, names: str) -> ParameterSpec:
+    """The network of a task, with what stands for one beside a user's own.
+
+    Args:
+        default: its name.
+        names: what else may stand here, as the beginning of a sentence.
+    """
+    own = (
+        "or a network of your own: `package.module:factory`, or the path of a `.pt2` file of "
+        "`torch.export.save`."
+    )
+    return ParameterSpec(name="network", default=default, description=f"{names}, {own}")
 
 
 def _share(name: str, default: float, description: str) -> ParameterSpec:
@@ -121,10 +131,7 @@ _REGIONS = (
 
 def _classification(network: str) -> tuple[ParameterSpec, ...]:
     return (
-        _network(
-            network,
-            "Name of one of torchvision's classification networks, or `package.module:factory`.",
-        ),
+        _network(network, "Name of one of torchvision's classification networks"),
         *IMAGE_TASK,
         *PREPROCESSING,
         _LABELS,
@@ -138,8 +145,8 @@ def _finder(network: str) -> tuple[ParameterSpec, ...]:
     return (
         _network(
             network,
-            "Name of a detection network as for `object_detection`, of one of torchvision's "
-            "classification networks (its heat map tells where), or `package.module:factory`.",
+            "A detection network as for `object_detection`, name of one of torchvision's "
+            "classification networks (its heat map tells where)",
         ),
         *IMAGE_TASK,
         *PREPROCESSING,
@@ -151,8 +158,8 @@ def _finder(network: str) -> tuple[ParameterSpec, ...]:
 OBJECT_DETECTION = (
     _network(
         "yolov3",
-        "Name of a Darknet network, path of a Darknet `.cfg` file, name of one of torchvision's "
-        "detection networks, or `package.module:factory`.",
+        "Name of a Darknet network, path of a Darknet `.cfg` file (its name alone, without the "
+        "ending, where it lies beside `weights`), name of one of torchvision's detection networks",
     ),
     *IMAGE_TASK,
     INPUT_SIZE,
@@ -163,8 +170,7 @@ OBJECT_DETECTION = (
 LANE_DETECTION = (
     _network(
         "ufld_resnet34",
-        "`ufld_resnet18` or `ufld_resnet34`, with `_culane` for CULane's row anchors; or "
-        "`package.module:factory`.",
+        "`ufld_resnet18` or `ufld_resnet34`, with `_culane` for CULane's row anchors",
     ),
     *IMAGE_TASK,
     *PREPROCESSING,
@@ -191,10 +197,7 @@ LANE_DETECTION = (
 )
 
 SEMANTIC_SEGMENTATION = (
-    _network(
-        "deeplabv3_resnet101",
-        "Name of one of torchvision's segmentation networks, or `package.module:factory`.",
-    ),
+    _network("deeplabv3_resnet101", "Name of one of torchvision's segmentation networks"),
     *IMAGE_TASK,
     *PREPROCESSING,
     _LABELS,

@@ -59,12 +59,20 @@ def test_mistakes_in_parameters_stop_the_start(start_host):
     assert len(caught.value.problems) == 2
     for changes, reason in (
         ({"nodes": ["sonar"]}, "no task 'sonar'"),
-        ({"device": "abacus"}, "no device 'abacus'"),
+        (
+            {"device": "abacus"},
+            r"parameters\.yaml:\d+: /\*\*/swapnet: device: .* no device 'abacus'",
+        ),
     ):
         with pytest.raises(ParameterValueError, match=reason):
             start_host(swapnet=changes)
     with pytest.raises(ParameterSourceError, match="budget: not a size: 'lots'"):
         start_host(swapnet={"budget": "lots"})
+    with pytest.raises(ParameterSourceError) as caught:
+        start_host(object_detection={"network": "yolov33"})
+    (problem,) = caught.value.problems
+    assert "object_detection: network: there is no detection network 'yolov33'" in problem
+    assert "parameters.yaml:" in problem
 
 
 @pytest.mark.ros

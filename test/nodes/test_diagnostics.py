@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -108,3 +110,10 @@ def test_an_image_that_never_gets_its_turn_is_a_warning(in_hand_s, predicted_lat
     if level == DiagnosticStatus.WARN:
         assert f"in work for {in_hand_s:.0f} s" in status.message
         assert "give those a max_rate_hz" in status.message
+
+
+def test_a_node_without_a_network_tells_of_no_weights():
+    health = _health(in_hand_s=0.0, predicted_latency_s=0.1)
+    assert _values(task_status(health))["weights"] == "random"
+    unloaded = replace(health, network="", is_random=False, model=None, state="unconfigured")
+    assert _values(task_status(unloaded))["weights"] == ""

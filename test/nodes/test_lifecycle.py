@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -41,7 +43,7 @@ def test_without_autostart_the_node_waits(robot, start_host):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"network": "yolov33"}, "yolov3"),
+        ({"network": "absent:factory"}, "cannot import absent"),
         ({"weights": "/no/such/file.weights"}, "/no/such/file.weights"),
         ({"labels": "/no/such/file.names"}, "/no/such/file.names"),
     ],
@@ -53,6 +55,8 @@ def test_what_cannot_be_configured_is_an_error_and_not_the_end(robot, start_host
     assert status.level == DiagnosticStatus.ERROR
     assert "cannot configure" in status.message
     assert reason in status.message
+    ((key, _),) = changes.items()
+    assert re.search(rf"parameters\.yaml:\d+: /\*\*/object_detection: {key}: ", status.message)
     assert not robot.change_state("configure")
     assert robot.state() == "unconfigured"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -249,3 +251,9 @@ def test_an_override_wins_over_every_section_of_a_file(start_host, tmp_path):
     everywhere.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"budget": "32MiB"}}}))
     host = start_host("--params-file", str(everywhere), "--params-file", str(overrides))
     assert host.swapnet.parameters["budget"] == "48MiB"
+
+
+def test_the_launch_process_does_without_pytorch(describe):
+    code = "import sys, swapnet_ros.nodes.scenario_launch; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == 0

@@ -79,6 +79,15 @@ def test_device_and_cache_are_fixed(robot, start_host):
         assert "read-only" in answer.reason
 
 
+def test_a_parameter_that_there_is_none_of_is_named(robot, start_host):
+    start_host(object_detection={"autostart": False})
+    (answer,) = robot.set("swapnet", bugdet="1GiB")
+    assert answer.reason == "/swapnet has no parameter 'bugdet'; did you mean 'budget'?"
+    answer, other = robot.set("object_detection", sonar=1, score_threshold=0.5)
+    assert answer.reason == "/object_detection has no parameter 'sonar'"
+    assert (answer.successful, other.successful) == (False, True)
+
+
 def test_warnings_of_the_core_reach_the_log_of_ros(robot, start_host, wait_until):
     lines = []
     robot.node.create_subscription(Log, "/rosout", lambda m: lines.append((m.name, m.msg)), 100)

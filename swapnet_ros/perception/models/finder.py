@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,7 +112,9 @@ def _detector(
     try:
         return detector_network(network, weights=weights, labels=labels, changes=changes, seed=seed)
     except UnknownNetworkError as error:
+        close = difflib.get_close_matches(network, classification_network_names(), n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UnknownNetworkError(
             f"{error} One of torchvision's classification networks will do as well, such as "
-            "resnet101 or wide_resnet101_2."
+            f"resnet101 or wide_resnet101_2.{hint}"
         ) from error
