@@ -55,6 +55,7 @@ class ReportFolder:
         """The results as a bag."""
         return self.path / "results_bag"
 
+    @property
     def timeline(self) -> Path:
         """One inference of every task: when which block was read and used."""
         return self.path / "timeline.json"
