@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.evaluation.direct.comparison import compare_results
 from swapnet_ros.evaluation.direct.evaluation import read_outcome
@@ -22,6 +23,10 @@ _POLL_S = 0.1
 _FILE = "comparison.json"
 
 
+class EndedError(SwapNetError):
+    """The process of an evaluation was ended from outside."""
+
+
 def evaluate_each(runs: Sequence[EvaluateOptions]) -> int:
     """Evaluate one after the other, each in a process of its own: memory is measured apart.
 
@@ -32,9 +37,18 @@ def evaluate_each(runs: Sequence[EvaluateOptions]) -> int:
 
     Returns:
         0, or the exit code of the first one that did not come to its end.
+
+    Raises:
+        EndedError: the system ended one of them.
     """
     for options in runs:
         exit_code = _evaluate(options)
+        if exit_code < 0:
+            name = signal.Signals(-exit_code).name
+            raise EndedError(
+                f"the evaluation in {options.out} was ended by {name}; where that is SIGKILL, the "
+                "system may have run out of memory. --resume goes on with it"
+            )
         if exit_code:
             return exit_code
     return 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from swapnet_core.sizes import format_size
+
+_PERCENTILES = ("p50", "p90", "p99", "max")
 
 
 def figures_tables(outcome: Mapping[str, Any]) -> list[Table]:
@@ -24,7 +26,9 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
     """Return a row for each budget."""
     rows = comparison["runs"]
     table = Table(
-        *("budget", "frames/s", "process", *rows[0]["tasks"], "read per frame", "results"),
+        *("budget", "frames/s", "process"),
+        *(Column(name, overflow="fold") for name in rows[0]["tasks"]),
+        *("read per frame", "results"),
         title="the same frames under several budgets",
         caption="median latency of a frame's inferences; results against "
         f"{comparison['reference']}",
@@ -59,18 +63,17 @@ def _whole(outcome: Mapping[str, Any]) -> Table:
 
 def _tasks(outcome: Mapping[str, Any]) -> Table:
     table = Table(
-        *("task", "frames", "p50", "p90", "p99", "max", "stall", "read per inference"),
-        caption="latency of a frame's inferences, without waiting for other tasks",
+        Column("task", overflow="fold"),
+        *(Column(each, justify="right") for each in ("frames", *_PERCENTILES, "stall", "read")),
+        caption="latency of a frame's inferences in ms, without waiting for other tasks; read per "
+        "inference",
     )
     for name, task in outcome["tasks"].items():
         latency = task.get("inference_s")
-        times = ["-"] * 4
-        if latency is not None:
-            times = [_ms(latency[key]) for key in ("p50", "p90", "p99", "max")]
         table.add_row(
             name,
             str(task.get("frames", 0)),
-            *times,
+            *("-" if latency is None else f"{latency[key] * 1e3:.1f}" for key in _PERCENTILES),
             f"{task.get('stall_share', 0.0):.0%}",
             format_size(task.get("read_bytes_per_inference", 0.0)),
         )

@@ -118,10 +118,9 @@ class McapScan:
     def _records(self, file: BinaryIO) -> Iterator[tuple[int, memoryview]]:
         """Yield the records up to the end of the data; of a chunk that is cut off, what is left."""
         while True:
-            start = file.tell()
             head = file.read(_RECORD_HEAD.size)
             if len(head) < _RECORD_HEAD.size:
-                self._cut_off_at = start
+                self._cut_off_at = file.tell()
                 return
             opcode, length = _RECORD_HEAD.unpack(head)
             if opcode in (_Opcode.DATA_END, _Opcode.FOOTER):
@@ -130,7 +129,7 @@ class McapScan:
             left = self._path.stat().st_size - file.tell()
             record = file.read(min(length, left))
             if len(record) < length:
-                self._cut_off_at = start
+                self._cut_off_at = file.tell()
                 if opcode == _Opcode.CHUNK:
                     yield opcode, memoryview(record)
                 return

@@ -61,8 +61,8 @@ _SENTENCES: Mapping[ProblemKind, str] = {
     ProblemKind.UNLISTED_FILE: "{topic} is not listed in metadata.yaml; it was read after the "
     "others. If it belongs to another bag, move it away",
     ProblemKind.UNREADABLE_FILE: "nothing of {topic} can be read: {detail}",
-    ProblemKind.TRUNCATED: "{topic} is cut off {detail}; all before was read. The recorder was "
-    "killed, or the copy is not whole: copy it again",
+    ProblemKind.TRUNCATED: "{topic} is cut off {detail}; every whole message before was read. The "
+    "recorder was killed, or the copy is not whole: copy it again",
     ProblemKind.NO_INDEX: "{topic} has no index that can be used ({detail}), so it was read from "
     "its beginning to its end; `mcap recover` makes one",
     ProblemKind.DAMAGED: "{topic} is damaged ({detail}); the rest was read. Copy the bag again",
