@@ -16,6 +16,7 @@ from swapnet_ros.evaluation.report.blocks import (
     Text,
     missing,
 )
+from swapnet_ros.evaluation.report.headlines import accuracy_headline
 from swapnet_ros.evaluation.report.quantities import NOT_MEASURED, number
 from swapnet_ros.evaluation.report.run_record import UNKNOWN, RunRecord
 
@@ -55,6 +56,8 @@ def accuracy_section(run: RunRecord) -> Section:
 
 
 def _task(figures: Mapping[str, Any]) -> list[Block]:
+    if accuracy_headline(figures) is None:
+        return [missing("No label is of this task's kind: there is nothing to make a figure of.")]
     plain = [
         (name_of(key), number(value))
         for key, value in figures.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +11,7 @@ from markupsafe import Markup
 
 GOOD, BAD, PLAIN = "good", "bad", ""
 MISSING = "missing"
+_NUMBER = re.compile("\\d|\N{MULTIPLICATION SIGN}|\N{EN DASH}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,21 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
     note: str = ""
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows, with nothing but cells."""
+        return [
+            [each if isinstance(each, Cell) else Cell(text=each) for each in row]
+            for row in self.rows
+        ]
+
+    @property
+    def are_numbers(self) -> list[bool]:
+        """Which columns have nothing but numbers: those stand below each other by their ends."""
+        columns = zip(*self.cells, strict=True)
+        found = [all(_NUMBER.match(cell.text) for cell in column) for column in columns]
+        return found or [False] * len(self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,8 +42,8 @@ def budgets_section(report: ReportRecord) -> Section:
     if charts:
         told = Text(
             text="Dots are measured medians, with a line up to the 90th percentile; the curve is "
-            "what `swapnet plan` predicts from the networks' profiles, back to back with others "
-            "of the same network."
+            "what `swapnet plan` predicts, from the networks' compute times when they were first "
+            "loaded on this machine, back to back with others of the same network."
         )
         parts += [Part(title="Latency over budget", blocks=[told]), *charts]
     else:
@@ -62,47 +62,68 @@ def _comparison(report: ReportRecord) -> list[Block]:
             )
         ]
     verdict = results_verdict(report.comparison)
-    told = (
-        f"Results are {verdict.short}: {verdict.reason}."
-        if verdict.tone
-        else "Only one evaluation was made, so there is nothing to compare it with."
-    )
+    told = Text(text=f"Results are {verdict.short}: {verdict.reason}.", tone=verdict.tone)
     reference = next(row for row in rows if row["budget"] == report.comparison["reference"])
-    tasks = list(rows[0]["tasks"])
-    table = Table(
-        columns=(
-            *("budget", "results", "frames/s", "process peak", "core peak", "read per frame"),
-            *(f"{name} p50" for name in tasks),
-            *(f"{name} p99" for name in tasks),
-        ),
-        rows=[_row(row, reference, tasks) for row in rows],
-        note="Latencies are of an image's inferences; times in brackets are relative to "
-        f"{reference['budget']}. Every evaluation had a process of its own.",
+    totals = Table(
+        columns=("budget", "results", "frames/s", "process peak", "core peak", "read per frame"),
+        rows=[_totals(row) for row in rows],
+        note="Every evaluation had a process of its own.",
     )
-    return [Text(text=told, tone=verdict.tone), table]
+    blocks: list[Block] = [told, totals, *_differences(rows)]
+    return [*blocks, *(_latencies(rows, reference, key) for key in ("p50", "p99"))]
 
 
-def _row(
-    row: Mapping[str, Any], reference: Mapping[str, Any], tasks: Sequence[str]
-) -> list[str | Cell]:
+def _totals(row: Mapping[str, Any]) -> list[str | Cell]:
     verdict = row_verdict(row)
-    words = f"{verdict.short}: {verdict.reason}" if verdict.reason else verdict.short
     reads = [task.get("read_bytes_per_inference") for task in row["tasks"].values()]
-    cells: list[str | Cell] = [
-        row["budget"] or "the scenario's",
-        Cell(text=words, tone=verdict.tone),
+    return [
+        _name(row),
+        Cell(text=f"{verdict.short}: {verdict.reason}".rstrip(": "), tone=verdict.tone),
         number(row.get("frames_per_s")),
         size(row.get("process_peak_bytes")),
         size(row.get("core_peak_bytes")),
         size(sum(each or 0 for each in reads)),
     ]
-    for key in ("p50", "p99"):
-        for name in tasks:
-            own = quantile(row["tasks"][name].get("inference_s"), key)
-            other = quantile(reference["tasks"][name].get("inference_s"), key)
-            relative = "" if row is reference else f" ({TIMES}{ratio(own, other)})"
-            cells.append(milliseconds(own) + relative)
-    return cells
+
+
+def _differences(rows: _Rows) -> list[Block]:
+    """Where results differ, and what may be the reason."""
+    found: list[Sequence[str | Cell]] = []
+    for row in rows:
+        difference = row.get("against_reference") or {"first_different": ()}
+        why = "not known" if row.get("is_exact", True) else "layers run by tiles: the last bits"
+        found += [
+            (_name(row), f"{frame:,}", ", ".join(tasks) or "only one has this frame", why)
+            for frame, tasks in difference["first_different"]
+        ]
+    if not found:
+        return []
+    columns = ("budget", "frame", "tasks with other results", "possible reason")
+    return [Table(columns=columns, rows=found, note="The first frames that differ.")]
+
+
+def _latencies(rows: _Rows, reference: Mapping[str, Any], key: str) -> Table:
+    """A row for each task, a column for each budget."""
+    return Table(
+        columns=(f"{key} of a frame's inferences", *map(_name, rows)),
+        rows=[
+            (name, *(_latency(row, reference, name, key) for row in rows))
+            for name in rows[0]["tasks"]
+        ],
+        note=f"In brackets: relative to {_name(reference)}." if key == "p99" else "",
+    )
+
+
+def _latency(row: Mapping[str, Any], reference: Mapping[str, Any], name: str, key: str) -> str:
+    own_s, other_s = (
+        quantile(each["tasks"].get(name, {}).get("inference_s"), key) for each in (row, reference)
+    )
+    relative = "" if row is reference else f" ({TIMES}{ratio(own_s, other_s)})"
+    return milliseconds(own_s) + relative
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["budget"] or "the scenario's")
 
 
 def _charts(report: ReportRecord) -> list[Part]:

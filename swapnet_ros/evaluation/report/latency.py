@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from swapnet_ros.evaluation.report.blocks import (
     Block,
     Chart,
@@ -19,7 +21,7 @@ from swapnet_ros.evaluation.report.palette import colour, series
 from swapnet_ros.evaluation.report.quantities import counted, milliseconds
 from swapnet_ros.evaluation.report.run_record import ReportRecord, RunRecord, TaskTimes
 from swapnet_ros.evaluation.report.svg_chart import draw_svg
-from swapnet_ros.evaluation.report.thinning import Bins, count_in_bins, thin
+from swapnet_ros.evaluation.report.thinning import MOST_POINTS, Bins, count_in_bins, thin
 
 _OWN = "series-0"
 _MS = 1e3
@@ -56,30 +58,50 @@ def _task_blocks(report: ReportRecord, name: str, number: int) -> list[Block]:
     }
     bins = count_in_bins([own.latency_s, *(times.latency_s for times in others.values())])
     svg = draw_svg(
-        partial(_draw, own=own, bins=bins, axis="result" if run.is_replay else "frame"),
+        partial(
+            _draw,
+            own=own,
+            others=list(others.values()),
+            bins=bins,
+            axis="result" if run.is_replay else "frame",
+        ),
         name=f"latency-{number}",
-        label="Histogram of latencies, and latency over the evaluation",
+        label="Distribution of latencies, and latency over the evaluation",
         height_in=2.7,
     )
     return [Chart(svg=svg, caption=_caption(own, bins), legend=_legend(run, others))]
 
 
-def _draw(figure: Any, *, own: TaskTimes, bins: Bins, axis: str) -> None:
+def _draw(
+    figure: Any, *, own: TaskTimes, others: Sequence[TaskTimes], bins: Bins, axis: str
+) -> None:
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (2, 3)})
-    _draw_histogram(left, own.latency_s, bins)
+    if others:
+        _draw_cumulated(left, [own, *others], bins)
+    else:
+        _draw_histogram(left, bins)
+    left.set_xlabel("latency, ms")
     _draw_course(right, own)
     right.set_xlabel(axis)
+    right.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _draw_histogram(axes: Any, latencies_s: Sequence[float], bins: Bins) -> None:
-    edges_ms = bins.edges * _MS
-    shares = [100 * counts / max(1, counts.sum()) for counts in bins.counts]
-    axes.stairs(shares[0], edges_ms, fill=True, color=colour(_OWN), alpha=0.8)
-    for number, share in enumerate(shares[1:], start=1):
-        axes.stairs(share, edges_ms, color=colour(series(number)), linewidth=1.6)
-    axes.set_xlabel("latency, ms")
+def _draw_histogram(axes: Any, bins: Bins) -> None:
+    shares = 100 * bins.counts / max(1, bins.counts.sum())
+    axes.stairs(shares, bins.edges * _MS, fill=True, color=colour(_OWN))
     axes.set_ylabel("share of frames, %")
     axes.margins(x=0.01)
+
+
+def _draw_cumulated(axes: Any, records: Sequence[TaskTimes], bins: Bins) -> None:
+    """Draw which share of the frames was done within which time: curves can be compared."""
+    shares = np.linspace(0, 1, MOST_POINTS)
+    for number, times in reversed(list(enumerate(records))):
+        latencies_ms = np.quantile(times.latency_s, shares) * _MS
+        width = 1.4 if number else 2.4
+        axes.plot(latencies_ms, 100 * shares, color=colour(series(number)), linewidth=width)
+    axes.set_xlim(0, bins.edges[-1] * _MS * 1.02)
+    axes.set_ylabel("frames done within, %")
 
 
 def _draw_course(axes: Any, own: TaskTimes) -> None:
@@ -114,8 +136,8 @@ def _caption(own: TaskTimes, bins: Bins) -> str:
     told = f"{counted(len(own.latency_s), 'frame')}. "
     if bins.beyond:
         told += (
-            f"{counted(bins.beyond, 'frame')} took more than {milliseconds(bins.edges[-1])} and "
-            f"count in the last bar; the longest took {milliseconds(max(own.latency_s))}. "
+            f"{counted(bins.beyond, 'frame')} took more than {milliseconds(bins.edges[-1])}, where "
+            f"the drawing on the left ends; the longest took {milliseconds(max(own.latency_s))}. "
         )
     stretch = thin(own.frames, own.latency_s).stretch
     if stretch > 1:

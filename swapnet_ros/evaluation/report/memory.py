@@ -62,13 +62,14 @@ def _draw(figure: Any, *, run: RunRecord, others: list[MemoryRecord]) -> None:
     axes.plot(course.places, course.largest / MIB, color=colour(_OWN), linewidth=2.2)
     if own.core_bytes:
         held = thin(own.places, own.core_bytes)
-        axes.plot(held.places, held.largest / MIB, color=colour("compute"))
+        axes.plot(held.places, held.largest / MIB, color=colour("ink"))
     elif run.figures.get("core_peak_bytes") is not None:
         axes.axhline(
-            run.figures["core_peak_bytes"] / MIB, color=colour("compute"), linestyle=(0, (2, 2))
+            run.figures["core_peak_bytes"] / MIB, color=colour("ink"), linestyle=(0, (2, 2))
         )
     _draw_budget(axes, run)
     axes.set_xlabel(own.axis)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("memory, MiB")
     axes.set_ylim(bottom=0)
     axes.margins(x=0.01)
@@ -90,9 +91,9 @@ def _legend(run: RunRecord, others: list[str]) -> list[LegendEntry]:
         for number, budget in enumerate(others, start=1)
     ]
     if run.memory.core_bytes:
-        entries.append(LegendEntry(role="compute", text="core"))
+        entries.append(LegendEntry(role="ink", text="core"))
     elif run.figures.get("core_peak_bytes") is not None:
-        entries.append(LegendEntry(role="compute", text="the most that the core held"))
+        entries.append(LegendEntry(role="ink", text="the most that the core held"))
     if run.figures.get("budget_bytes") is not None or run.memory.budget_bytes:
         entries.append(LegendEntry(role="budget", text="budget"))
     return entries

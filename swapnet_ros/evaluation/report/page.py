@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+
+from markupsafe import Markup, escape
 
 from swapnet_core.errors import StorageError
 from swapnet_ros.evaluation.report.accuracy import accuracy_section
@@ -56,6 +59,7 @@ def render_page(report: ReportRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = _prose
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         title=_title(report.run),
@@ -67,10 +71,14 @@ def render_page(report: ReportRecord) -> str:
     )
 
 
+def _prose(text: str) -> Markup:
+    """Escape a text; what stands in backticks becomes code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def _sections(report: ReportRecord) -> Iterator[Section]:
     run = report.run
     yield summary_section(report)
-    yield samples_section(run)
     yield tasks_section(run)
     if run.is_replay:
         yield live_section(run)
@@ -79,6 +87,7 @@ def _sections(report: ReportRecord) -> Iterator[Section]:
     yield timeline_section(run)
     yield budgets_section(report)
     yield accuracy_section(run)
+    yield samples_section(run)
     yield problems_section(run)
     yield setup_section(run)
 

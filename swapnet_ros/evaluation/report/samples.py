@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from swapnet_ros.evaluation.report.blocks import (
@@ -27,12 +28,24 @@ _TOLD = (
 
 def samples_section(run: RunRecord) -> Section:
     """Show the frames, with a picture for every task that looked at them."""
-    blocks: list[Block] = [_frame(run, sample) for sample in run.samples]
+    frames = [_frame(run, sample) for sample in run.samples]
+    is_one_each = all(len(frame.pictures) == 1 for frame in frames)
+    blocks: list[Block] = _in_one(frames) if frames and is_one_each else list(frames)
     if blocks:
         blocks.insert(0, Text(text=_TOLD))
     else:
         blocks.append(missing(f"There is no {SAMPLES_FILE}: no frame was drawn."))
     return Section(anchor="samples", title="Sample frames", parts=[Part(blocks=blocks)])
+
+
+def _in_one(frames: list[Pictures]) -> list[Block]:
+    """Frames with one picture each, side by side."""
+    pictures = [
+        replace(picture, caption=f"{picture.caption}; {frame.title}")
+        for frame in frames
+        for picture in frame.pictures
+    ]
+    return [Pictures(title="", pictures=pictures)]
 
 
 def _frame(run: RunRecord, sample: Mapping[str, Any]) -> Pictures:

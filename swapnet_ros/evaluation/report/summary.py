@@ -22,6 +22,7 @@ from swapnet_ros.evaluation.report.blocks import (
 from swapnet_ros.evaluation.report.headlines import accuracy_headline
 from swapnet_ros.evaluation.report.quantities import (
     NOT_MEASURED,
+    TIMES,
     counted,
     milliseconds,
     number,
@@ -30,10 +31,13 @@ from swapnet_ros.evaluation.report.quantities import (
     ratio,
     size,
 )
-from swapnet_ros.evaluation.report.run_record import UNKNOWN, ReportRecord, RunRecord
+from swapnet_ros.evaluation.report.run_record import (
+    UNKNOWN,
+    UNLIMITED,
+    ReportRecord,
+    RunRecord,
+)
 from swapnet_ros.evaluation.report.verdicts import results_verdict
-
-_UNLIMITED = "unlimited"
 
 
 def summary_section(report: ReportRecord) -> Section:
@@ -46,11 +50,6 @@ def summary_section(report: ReportRecord) -> Section:
         parts.append(Part(title="Budget against demand", blocks=[Bars(bars=bars)]))
     parts.append(Part(title="What was run", blocks=[Facts(facts=_facts(run))]))
     return Section(anchor="summary", title="Summary", parts=parts)
-
-
-def is_unlimited(run: RunRecord) -> bool:
-    """Whether the plain networks ran, with all the memory."""
-    return run.budget == _UNLIMITED
 
 
 def latency_key(run: RunRecord) -> str:
@@ -104,18 +103,27 @@ def _tiles(report: ReportRecord) -> list[Tile]:
         tiles.append(
             Tile(
                 label="Speed",
-                value=f"{number(figures.get('frames_per_s'))} frames/s",
-                note=f"{number(figures.get('elapsed_s'))} s for all tasks of all frames",
+                value=_speed(figures.get("frames_per_s")),
+                note=_elapsed(figures.get("elapsed_s")),
             )
         )
-    tiles += [_latency_tile(run), _stall_tile(run)]
-    tiles += _accuracy_tiles(run)
+    tiles += [_latency_tile(run), _stall_tile(run), *_cost_tile(report), *_accuracy_tiles(run)]
     return tiles
 
 
+def _speed(frames_per_s: float | None) -> str:
+    return NOT_MEASURED if frames_per_s is None else f"{frames_per_s:,.2f} frames/s"
+
+
+def _elapsed(elapsed_s: float | None) -> str:
+    if elapsed_s is None:
+        return "how long it took is not known"
+    return f"{elapsed_s:,.1f} s for all tasks of all frames"
+
+
 def _budget_tile(run: RunRecord) -> Tile:
-    if is_unlimited(run):
-        return Tile(label="Budget", value=_UNLIMITED, note="the plain networks, without the core")
+    if run.budget == UNLIMITED:
+        return Tile(label="Budget", value=UNLIMITED, note="the plain networks, without the core")
     budget_bytes, demand_bytes = (
         run.figures.get("budget_bytes"),
         run.figures.get("demand_bytes"),
@@ -135,19 +143,22 @@ def _rate_tile(figures: Mapping[str, Any]) -> Tile:
     )
 
 
+def _slowest(run: RunRecord) -> str | None:
+    """The task with the longest median; None where none was timed."""
+    key = latency_key(run)
+    medians = {name: task[key]["p50"] for name, task in run.tasks.items() if task.get(key)}
+    return max(medians, key=lambda name: medians[name]) if medians else None
+
+
 def _latency_tile(run: RunRecord) -> Tile:
-    found = {
-        name: task[latency_key(run)]
-        for name, task in run.tasks.items()
-        if task.get(latency_key(run))
-    }
-    if not found:
+    slowest = _slowest(run)
+    if slowest is None:
         return Tile(label="Latency", value=NOT_MEASURED, note="no inference was timed")
-    slowest = max(found, key=lambda name: found[name]["p50"])
+    found = run.tasks[slowest][latency_key(run)]
     return Tile(
-        label="Latency of the slowest task, median",
-        value=milliseconds(found[slowest]["p50"]),
-        note=f"{slowest}; 99 % within {milliseconds(quantile(found[slowest], 'p99'))}",
+        label="Median latency, slowest task",
+        value=milliseconds(found["p50"]),
+        note=f"{slowest}; 99 % within {milliseconds(quantile(found, 'p99'))}",
     )
 
 
@@ -161,6 +172,26 @@ def _stall_tile(run: RunRecord) -> Tile:
         if run.is_replay
         else "of the inferences' time: compute waited for blocks",
     )
+
+
+def _cost_tile(report: ReportRecord) -> list[Tile]:
+    """What the budget costs, where the plain networks ran, too."""
+    reference = report.others.get(UNLIMITED)
+    slowest = _slowest(report.run)
+    if reference is None or slowest is None:
+        return []
+    own_s = report.run.tasks[slowest]["inference_s"]["p50"]
+    other_s = quantile(reference.tasks.get(slowest, UNKNOWN).get("inference_s"), "p50")
+    held, other_held = (
+        size(each.figures.get("process_peak_bytes")) for each in (report.run, reference)
+    )
+    return [
+        Tile(
+            label="Against unlimited memory",
+            value=f"{TIMES}{ratio(own_s, other_s)} latency",
+            note=f"median of {slowest}; the process held {held} instead of {other_held}",
+        )
+    ]
 
 
 def _accuracy_tiles(run: RunRecord) -> list[Tile]:
@@ -178,8 +209,8 @@ def _memory_bars(run: RunRecord) -> list[Bar]:
     sizes = (
         ("demand: weights, buffers and activations", figures.get("demand_bytes"), "muted"),
         ("budget", figures.get("budget_bytes"), "budget"),
-        ("most held by the core", figures.get("core_peak_bytes"), "compute"),
-        ("most held by the process", figures.get("process_peak_bytes"), "series-3"),
+        ("most held by the core", figures.get("core_peak_bytes"), "ink"),
+        ("most held by the process", figures.get("process_peak_bytes"), "series-0"),
     )
     known = [(label, each, role) for label, each, role in sizes if each is not None]
     most = max((each for _, each, _ in known), default=0)

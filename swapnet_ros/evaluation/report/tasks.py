@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from swapnet_ros.evaluation.report.blocks import BAD, Block, Cell, Part, Section, Table, missing
@@ -35,12 +36,12 @@ def tasks_section(run: RunRecord) -> Section:
 def _what(run: RunRecord) -> Table:
     rows = []
     for name, task in run.tasks.items():
+        kind = task.get("task", name)
         refused = run.results.refusals.get(name)
         is_random = task.get("random_weights")
         rows.append(
             (
-                name,
-                str(task.get("task", NOT_MEASURED)),
+                name if kind == name else f"{name} ({kind})",
                 str(task.get("network", NOT_MEASURED)),
                 Cell(text="random", tone=BAD) if is_random else _weights(task),
                 ", ".join(task.get("topics", ())) or NOT_MEASURED,
@@ -48,14 +49,12 @@ def _what(run: RunRecord) -> Table:
                 Cell(text=number(refused.count), tone=BAD) if refused else "0",
             )
         )
-    return Table(
-        columns=("task", "kind", "network", "weights", "images", "frames", "refused"), rows=rows
-    )
+    return Table(columns=("task", "network", "weights", "images", "frames", "refused"), rows=rows)
 
 
 def _weights(task: Mapping[str, Any]) -> str:
     given = task.get("parameters", {}).get("weights")
-    return str(given) if given else "the network's own"
+    return PurePath(str(given)).name if given else "the network's own"
 
 
 def _times(run: RunRecord) -> Table:

@@ -55,17 +55,17 @@ class Bins:
 
     Attributes:
         edges: of the bins, one more than there are bins.
-        counts: how many values lie in each, of every record.
-        beyond: how many of the first record lie beyond the last edge; they count in the last bin.
+        counts: how many values of the first record lie in each.
+        beyond: how many of them lie beyond the last edge; they count in the last bin.
     """
 
     edges: NDArray[np.float64]
-    counts: tuple[NDArray[np.int64], ...]
+    counts: NDArray[np.int64]
     beyond: int
 
 
 def count_in_bins(records: Sequence[Sequence[float]]) -> Bins:
-    """Count the values of records in the same bins.
+    """Count the values of the first record, in bins that reach over all records.
 
     A few values that are far out would squeeze all the others into one bin. Bins therefore end at
     twice the 98th percentile, where that is less than the largest value.
@@ -78,5 +78,5 @@ def count_in_bins(records: Sequence[Sequence[float]]) -> Bins:
     low = min(array.min() for array in arrays)
     edges = np.linspace(low, high if high > low else low + max(low, 1e-6) * 0.1, _BINS + 1)
     last = np.nextafter(edges[-1], edges[0])
-    counts = tuple(np.histogram(np.minimum(array, last), edges)[0] for array in arrays)
+    counts, _ = np.histogram(np.minimum(arrays[0], last), edges)
     return Bins(edges=edges, counts=counts, beyond=int((arrays[0] > edges[-1]).sum()))

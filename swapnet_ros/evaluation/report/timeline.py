@@ -17,7 +17,7 @@ from swapnet_ros.evaluation.report.blocks import (
 )
 from swapnet_ros.evaluation.report.palette import colour
 from swapnet_ros.evaluation.report.quantities import counted, milliseconds, quantile, size
-from swapnet_ros.evaluation.report.run_record import RunRecord
+from swapnet_ros.evaluation.report.run_record import UNLIMITED, RunRecord
 from swapnet_ros.evaluation.report.svg_chart import draw_svg
 
 _MS = 1e3
@@ -37,8 +37,7 @@ def timeline_section(run: RunRecord) -> Section:
     parts = [Part(blocks=[Text(text=_WHAT)])] if run.timeline else []
     for number, name in enumerate(run.tasks):
         if name in run.timeline:
-            blocks = [_chart(run.timeline[name], run.tasks[name], number)]
-            parts.append(Part(title=name, blocks=blocks))
+            parts.append(Part(title=name, blocks=[_task(run, name, number)]))
         elif run.timeline:
             parts.append(Part(title=name, blocks=[missing("No inference of it was recorded.")]))
     if not parts:
@@ -54,19 +53,23 @@ _WHAT = (
 
 
 def _why_none(run: RunRecord) -> str:
-    if run.budget == "unlimited":
+    if run.budget == UNLIMITED:
         return "The plain networks ran with all their weights in memory: nothing was read."
     return "There is no timeline.json: no inference was recorded."
 
 
-def _chart(timeline: Mapping[str, Any], task: Mapping[str, Any], number: int) -> Block:
+def _task(run: RunRecord, name: str, number: int) -> Block:
+    """A drawing, or a sentence where there would be nothing in it but one bar."""
+    timeline, caption = run.timeline[name], _caption(run.timeline[name], run.tasks[name])
+    if not timeline["reads"] and not timeline["reads_ahead"] and len(timeline["uses"]) < 2:
+        return Text(text=caption)
     svg = draw_svg(
         partial(_draw, timeline=timeline),
         name=f"timeline-{number}",
         label="Reads, compute and stalls of one inference as bars over time",
         height_in=2.3,
     )
-    return Chart(svg=svg, caption=_caption(timeline, task), legend=_LEGEND)
+    return Chart(svg=svg, caption=caption, legend=_LEGEND)
 
 
 def _draw(figure: Any, *, timeline: Mapping[str, Any]) -> None:

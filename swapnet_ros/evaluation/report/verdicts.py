@@ -15,7 +15,7 @@ class Verdict:
     """What a comparison of results came to.
 
     Attributes:
-        short: two or three words.
+        short: one or two words.
         reason: what was compared, or why nothing was.
         tone: of the words.
     """
@@ -25,26 +25,29 @@ class Verdict:
     tone: str
 
 
+_NONE = Verdict(
+    short="not compared",
+    reason="`--against unlimited` compares with the plain networks",
+    tone=PLAIN,
+)
+
+
 def results_verdict(comparison: Mapping[str, Any]) -> Verdict:
-    """Judge a whole comparison; an empty one was not made."""
+    """Judge an evaluation by its comparison with the reference; an empty one was not made.
+
+    Where the evaluation is the reference itself, the worst of the others is judged.
+    """
     rows = [row for row in comparison.get("runs", ()) if row.get("against_reference")]
     if not rows:
-        return Verdict(
-            short="not compared",
-            reason="--against unlimited compares with the plain networks",
-            tone=PLAIN,
-        )
-    reference = comparison["reference"]
-    frames = counted(rows[0]["against_reference"]["frames"], "frame")
-    if comparison.get("is_equal"):
-        return Verdict(short="equal", reason=f"{frames}, against {reference}", tone=GOOD)
-    worst = max(rows, key=lambda row: row["against_reference"]["different"])
-    different = worst["against_reference"]["different"]
-    return Verdict(
-        short="DIFFERENT",
-        reason=f"{different:,} of {frames} under {worst['budget']}, against {reference}",
-        tone=BAD,
-    )
+        return _NONE
+    own = rows[0] if rows[0] is comparison["runs"][0] else max(rows, key=_different)
+    verdict = row_verdict(own)
+    others = sum(not row["against_reference"]["is_equal"] for row in rows if row is not own)
+    reason = f"{verdict.reason} under {own['budget'] or 'its budget'}"
+    reason += f", against {comparison['reference']}"
+    if others:
+        reason += f"; under {counted(others, 'other budget')} results differ"
+    return Verdict(short=verdict.short, reason=reason, tone=verdict.tone)
 
 
 def row_verdict(row: Mapping[str, Any]) -> Verdict:
@@ -52,15 +55,14 @@ def row_verdict(row: Mapping[str, Any]) -> Verdict:
     difference = row.get("against_reference")
     if difference is None:
         return Verdict(short="reference", reason="", tone=PLAIN)
+    frames = counted(difference["frames"], "frame")
     if difference["is_equal"]:
-        return Verdict(short="equal", reason="", tone=GOOD)
-    reasons = [f"{difference['different']:,} of {difference['frames']:,} frames differ"]
-    reasons += [
-        f"frame {frame}: {', '.join(tasks) or 'only one has it'}"
-        for frame, tasks in difference["first_different"]
-    ]
+        return Verdict(short="equal", reason=frames, tone=GOOD)
+    reason = f"{difference['different']:,} of {frames}"
     if not difference["is_accuracy_equal"]:
-        reasons.append("accuracy differs")
-    if not row.get("is_exact", True):
-        reasons.append("layers run by tiles, which may change the last bits")
-    return Verdict(short="DIFFERENT", reason="; ".join(reasons), tone=BAD)
+        reason += ", and the accuracy"
+    return Verdict(short="different", reason=reason, tone=BAD)
+
+
+def _different(row: Mapping[str, Any]) -> int:
+    return int(row["against_reference"]["different"])

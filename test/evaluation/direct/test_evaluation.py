@@ -6,6 +6,7 @@ import csv
 import json
 import signal
 
+import cv2
 import pytest
 from rich.console import Console
 
@@ -41,6 +42,10 @@ def _options(out):
         labels=(),
         cache_dir=None,
     )
+
+
+def _samples(folder):
+    return {path.name: path.read_bytes() for path in (folder / "samples").iterdir()}
 
 
 def _report(folder):
@@ -119,6 +124,26 @@ def test_the_same_bag_gives_the_same_bytes_in_any_budget_and_without_the_core(
     assert "the same" in console.export_text()
 
 
+def test_samples_are_drawn_into_frames_of_any_size(whole):
+    samples = json.loads((whole / "samples/samples.json").read_text())["samples"]
+    assert [each["frame"] for each in samples] == list(range(FRAMES))
+    for sample in samples:
+        assert {each["task"] for each in sample["pictures"]} == _TASKS.keys()
+        for picture in sample["pictures"]:
+            height, width = cv2.imread(str(whole / "samples" / picture["file"])).shape[:2]
+            assert width == 448
+            assert height == 336
+
+
+def test_a_timeline_has_every_task_and_is_no_longer_than_its_inference(whole):
+    timeline = json.loads((whole / "timeline.json").read_text())
+    assert timeline.keys() == _TASKS.keys()
+    for task in timeline.values():
+        assert task["uses"][-1]["end_s"] == pytest.approx(task["latency_s"])
+        streamed = {read["block"] for read in task["reads"]}
+        assert all(block < len(task["block_bytes"]) for block in streamed)
+
+
 def test_figures_add_up(whole):
     figures = json.loads((whole / "figures.json").read_text())
     assert figures["complete"] is True
@@ -152,6 +177,7 @@ def test_ctrl_c_leaves_a_valid_report_and_resume_ends_in_the_same_bytes(site, wh
     assert ended["complete"] is True
     assert ended["tasks"]["lane_detection"]["frames"] == FRAMES
     _check_same(tmp_path, whole)
+    assert _samples(tmp_path) == _samples(whole)
     again = site.evaluate(
         tmp_path,
         is_resumed=True,
@@ -178,6 +204,7 @@ def test_a_report_that_breaks_off_is_valid_and_resume_ends_in_the_same_bytes(sit
     _tear(tmp_path / RECORDED)
     site.evaluate(tmp_path, is_resumed=True, is_recorded=True)
     _check_same(tmp_path, whole)
+    assert _samples(tmp_path) == _samples(whole)
 
 
 def test_a_stopped_report_is_neither_lost_nor_mixed_with_another(site, tmp_path):
