@@ -16,6 +16,17 @@ from swapnet_ros.nodes.status_listener import NodeReport
 
 _STYLES = {"OK": "green", "WARN": "yellow", "ERROR": "bold red", "STALE": "dim"}
 _LOST = ("refused", "stale", "late", "failed")
+_MIB = 2**20
+_FIGURES = (
+    "rate\nHz",
+    "latency ms\np50/p99",
+    "predicted\nms",
+    "stall",
+    "resident\nMiB",
+    "read\nMiB",
+    "dropped",
+    "lost",
+)
 
 
 def top_json(cores: Mapping[str, SwapStatus], nodes: Mapping[str, NodeReport]) -> dict[str, Any]:
@@ -71,16 +82,18 @@ def _demand_bytes(status: SwapStatus) -> int:
 
 
 def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelStatus]) -> Table:
-    table = Table("task", "state", "network", "rate", "latency p50/p99", "predicted")
-    for title in ("stall", "resident", "read/frame", "dropped", "lost"):
-        table.add_column(title, justify="right")
+    """One row per task, narrow: units stand above, networks below the names of their tasks."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("task\nnetwork", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for title in _FIGURES:
+        table.add_column(title, justify="right", overflow="fold")
     for name, report in tasks.items():
         values = report.values
         table.add_row(
-            name,
+            f"{name}\n{values.get('network') or '-'}",
             Text(values["state"], style=_STYLES[report.level]),
-            values.get("network", "") or "-",
-            "-" if report.rate_hz is None else f"{report.rate_hz:.2f} Hz",
+            _rate(report),
             *_model_cells(models.get(name)),
             values.get("dropped", "-"),
             str(sum(int(values.get(key, 0)) for key in _LOST)),
@@ -88,16 +101,20 @@ def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelS
     return table
 
 
+def _rate(report: NodeReport) -> str:
+    return "-" if report.rate_hz is None else f"{report.rate_hz:.2f}"
+
+
 def _model_cells(model: SwapModelStatus | None) -> tuple[str, ...]:
     if model is None:
         return ("-",) * 5
     running_s = model.stall_s + model.compute_s
     return (
-        f"{1e3 * model.latency_p50_s:.0f}/{1e3 * model.latency_p99_s:.0f} ms",
-        f"{1e3 * model.predicted_latency_s:.0f} ms",
+        f"{1e3 * model.latency_p50_s:.0f}/{1e3 * model.latency_p99_s:.0f}",
+        f"{1e3 * model.predicted_latency_s:.0f}",
         f"{model.stall_s / running_s:.1%}" if running_s > 0 else "-",
-        format_size(model.resident_bytes),
-        format_size(model.streamed_bytes),
+        f"{model.resident_bytes / _MIB:.1f}",
+        f"{model.streamed_bytes / _MIB:.1f}",
     )
 
 

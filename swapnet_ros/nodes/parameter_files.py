@@ -3,9 +3,9 @@
 [Note: one dialect]
 ROS's own reader (rcl) and PyYAML do not take the same text for the same value: `1e3` is a number
 for rcl alone, `2024-01-01` a date for PyYAML alone. A value that is checked must be the one that
-the node gets, so this reader follows rcl's, and refuses what rcl refuses (aliases, sections without
-parameters), in words that say what to write instead. A key that stands twice is refused as well:
-rcl takes the last one without a word.
+the node gets, so this reader follows rcl's, and refuses what rcl refuses: aliases,
+sections without parameters, words with a colon within brackets. Its words say what to write
+instead. A key that stands twice is refused as well: rcl takes the last one without a word.
 """
 
 from __future__ import annotations
@@ -111,6 +111,17 @@ class _RosLoader(yaml.SafeLoader):
                 problem_mark=self.peek_event().start_mark,
             )
         return super().compose_node(parent, index)
+
+    def scan_plain(self) -> Any:
+        """Refuse words within brackets that the libyaml of some ROS versions does not read."""
+        token = super().scan_plain()
+        if self.flow_level and (":" in token.value or "?" in token.value):
+            raise yaml.MarkedYAMLError(
+                problem=f"within brackets ROS reads words with : or ? only in quotation marks; "
+                f"write '{token.value}'",
+                problem_mark=token.start_mark,
+            )
+        return token
 
 
 for _tag, _words in (

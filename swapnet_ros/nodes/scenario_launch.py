@@ -127,11 +127,17 @@ def _start(context: LaunchContext, topics: Sequence[str]) -> list[Node]:
             namespace=argument("namespace"),
             parameters=parameters,
             remappings=[(topic, argument(topic)) for topic in topics],
-            arguments=["--ros-args", "--log-level", argument("log_level")],
+            arguments=["--ros-args", *_log_levels(argument("log_level"))],
             output="screen",
             sigterm_timeout=LaunchConfiguration("sigterm_timeout", default=FINISH_S),
         )
     ]
+
+
+def _log_levels(level: str) -> list[str]:
+    """Let `debug` be about the nodes: of rcl it is a line for every wait, hundreds per second."""
+    quiet = ["--log-level", "rcl:=info"] if level.lower() == "debug" else []
+    return ["--log-level", level, *quiet]
 
 
 def _existing_file(name: str, path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ STATUS_TYPE = "swapnet_ros/msg/SwapStatus"
 DISCOVERY_PERIOD_S = 0.5
 RATE_WINDOW_S = 10.0
 FORGET_S = 5.0  # both come once per second
+_FEW, _LONG_S = 2, 0.8 * RATE_WINDOW_S  # fewer of them in less time tell no rate
 _BEST_EFFORT = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LEVELS = {
     DiagnosticStatus.OK: "OK",
@@ -41,7 +42,7 @@ class NodeReport:
         level: OK, WARN, ERROR or STALE.
         message: the state in words.
         values: figures as they came.
-        rate_hz: images processed per second, over the last seconds; None while not known.
+        rate_hz: images processed per second, over the last ten seconds; None while not known.
         received_s: `time.monotonic()` at its arrival.
     """
 
@@ -147,13 +148,28 @@ class StatusListener:
         )
 
     def _rate_hz(self, name: str, values: Mapping[str, str], now_s: float) -> float | None:
-        """Images processed per second, over the last seconds; None at first, and for no task."""
+        """Images processed per second of late; None while not known, and for no task."""
         if "processed" not in values:
             return None
         seen = self._processed.setdefault(name, deque())
         seen.append((now_s, int(values["processed"])))
         while now_s - seen[0][0] > RATE_WINDOW_S:
             seen.popleft()
-        passed_s = now_s - seen[0][0]
-        # a process that was started again counts from 0
-        return max(0, seen[-1][1] - seen[0][1]) / passed_s if passed_s > 0 else None
+        return rate_hz(seen)
+
+
+def rate_hz(seen: Sequence[tuple[float, int]]) -> float | None:
+    """Tell a rate from counts.
+
+    Args:
+        seen: times in seconds and counts, the oldest first.
+
+    Returns:
+        What came per second; None after a time too short to tell.
+    """
+    (first_s, first), (last_s, last) = seen[0], seen[-1]
+    # a process that was started again counts from 0
+    came, passed_s = max(0, last - first), last_s - first_s
+    if came < _FEW and passed_s < _LONG_S:
+        return None
+    return came / passed_s

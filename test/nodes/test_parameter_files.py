@@ -73,6 +73,8 @@ def test_a_value_is_what_it_is_for_rcl(text: str, value: object) -> None:
         (SECTION + "    a: 1\n    b: 2\n    a: 3\n", 5, "a stands in line 3 already"),
         (SECTION + "    a: 1\n" + SECTION + "    b: 1\n", 4, "/**/lane_detection stands in line 1"),
         (SECTION + "    a: &x 1\n    b: *x\n", 4, "ROS reads no aliases"),
+        (SECTION + "    a: {b: own:factory}\n", 3, "in quotation marks; write 'own:factory'"),
+        (SECTION + "    a: [http://x]\n", 3, "in quotation marks; write 'http://x'"),
         (SECTION + "    a: !own 1\n", 3, "could not determine a constructor for the tag '!own'"),
         (SECTION + "    ? [a, b]\n    : 1\n", 3, "a list or a map cannot be a key"),
         (SECTION, 2, "`ros__parameters` holds no `parameter: value`; leave the section out"),

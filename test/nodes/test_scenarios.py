@@ -215,6 +215,13 @@ def test_launch_waits_for_the_images_in_hand(describe, arguments, wait_s):
     assert timeout.perform(context) == wait_s
 
 
+@pytest.mark.parametrize(("level", "more"), [("warn", []), ("debug", ["--log-level", "rcl:=info"])])
+def test_a_log_level_is_passed_on_and_debug_spares_rcl(describe, level, more):
+    (node,) = perceptions_of(describe("self_driving"), {"log_level": level})
+    given = node._Node__arguments
+    assert given == ["--ros-args", "--log-level", level, *more]
+
+
 def test_without_arguments_nothing_is_overridden(describe, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert len(perceptions_of(describe("self_driving"), {})) == 1

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from swapnet_ros.cli.top import show_once
 from swapnet_ros.cli.top_view import top_tables
-from swapnet_ros.nodes.status_listener import StatusListener
+from swapnet_ros.msg import SwapModelStatus, SwapStatus
+from swapnet_ros.nodes.status_listener import NodeReport, StatusListener, rate_hz
 
 pytestmark = pytest.mark.ros
 
@@ -29,8 +30,8 @@ def listener(robot, domain_id):
         yield listener
 
 
-def printed(*arguments: object) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def printed(*arguments: object, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(*arguments)
     return console.file.getvalue()
 
@@ -62,6 +63,37 @@ def test_the_tables_name_what_is_amiss(robot, start_host, street_message, listen
     assert "64.0 MiB" in text
     assert "unconfigured" in text
     assert "/object_detection: cannot configure: " in text
+
+
+def test_tasks_are_legible_in_a_terminal_of_110_columns():
+    names = ["/traffic_light_classification", "/semantic_segmentation"]
+    values = {"state": "unconfigured", "network": "deeplabv3_resnet101", "dropped": "123456"}
+    report = NodeReport(level="OK", message="", values=values, rate_hz=12.34, received_s=0.0)
+    figures = {"latency_p50_s": 1.234, "latency_p99_s": 23.456, "predicted_latency_s": 1.345}
+    models = [
+        SwapModelStatus(name=name, resident_bytes=999 * MIB, compute_s=1.0, **figures)
+        for name in names
+    ]
+    tables = top_tables({"/swapnet": SwapStatus(models=models)}, dict.fromkeys(names, report))
+    text = printed(tables, width=110)
+    assert all(name in text for name in names)
+    assert "1234/23456" in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        ([(0.0, 7)], None),
+        ([(0.0, 7), (1.5, 8)], None),
+        ([(0.0, 7), (2.0, 9)], 1.0),
+        ([(0.0, 7), (9.0, 7)], 0.0),
+        ([(0.0, 7), (10.0, 8)], 0.1),
+        ([(0.0, 70), (10.0, 1)], 0.0),
+    ],
+)
+def test_a_rate_is_told_from_enough_images_or_after_some_seconds(seen, wanted):
+    assert rate_hz(seen) == wanted
 
 
 def test_a_process_that_ended_is_forgotten(robot, start_host, listener, monkeypatch, wait_until):
