@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Group
 from rich.table import Column, Table
 
 from swapnet_core.sizes import format_size
@@ -22,28 +23,31 @@ def figures_tables(outcome: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
-    """Return a row for each budget."""
+def comparison_table(comparison: Mapping[str, Any]) -> Group:
+    """Return a table with a row for each budget, and below it one with each task's latencies."""
     rows = comparison["runs"]
-    table = Table(
-        *("budget", "frames/s", "process"),
-        *(Column(name, overflow="fold") for name in rows[0]["tasks"]),
-        *("read per frame", "results"),
+    whole = Table(
+        *("budget", "frames/s", "process", "read per frame", "results"),
         title="the same frames under several budgets",
-        caption="median latency of a frame's inferences; results against "
-        f"{comparison['reference']}",
+        caption=f"results against {comparison['reference']}",
     )
     for row in rows:
         reads = sum(task["read_bytes_per_inference"] or 0 for task in row["tasks"].values())
-        table.add_row(
+        whole.add_row(
             row["budget"],
             f"{row['frames_per_s']:.2f}",
             format_size(row["process_peak_bytes"]),
-            *(_median(task["inference_s"]) for task in row["tasks"].values()),
             format_size(reads),
             _verdict(row),
         )
-    return table
+    tasks = Table(
+        Column("task", overflow="fold"),
+        *(Column(row["budget"], justify="right") for row in rows),
+        caption="median latency of a frame's inferences",
+    )
+    for name in rows[0]["tasks"]:
+        tasks.add_row(name, *(_median(row["tasks"][name]["inference_s"]) for row in rows))
+    return Group(whole, tasks)
 
 
 def _whole(outcome: Mapping[str, Any]) -> Table:

@@ -64,6 +64,34 @@ def test_labels_recorded_out_of_order_are_found(label):
     assert [_stamp(truth.find(stamp)) for stamp in stamps] == stamps
 
 
+@pytest.mark.parametrize("step_back", [5, 37, 90])
+@pytest.mark.parametrize("labels_lost", [0, 3])
+def test_a_clock_that_is_set_back_keeps_its_labels(label, step_back, labels_lost):
+    """Each run has the stamps that it has; around the step some labels are missing."""
+    first = list(range(1000, 1100))
+    runs = [
+        first,
+        [stamp - step_back for stamp in first],
+        [stamp - 2 * step_back for stamp in first],
+    ]
+    labels = [stamp for run in runs for stamp in run[: len(run) - labels_lost]]
+    truth = TopicTruth(map(label, labels), tolerance_ns=0)
+
+    for run in runs:
+        found = [_stamp(truth.find(stamp)) for stamp in run]
+        assert found[: len(run) - labels_lost] == run[: len(run) - labels_lost]
+
+
+def test_labels_and_frames_that_came_much_too_late_stop_nothing(label):
+    stamps = list(range(100, 400))
+    late = [*stamps[:150], 100, 101, *stamps[150:]]
+    truth = TopicTruth(map(label, late), tolerance_ns=0)
+
+    found = [_stamp(truth.find(stamp)) for stamp in [*stamps[:200], 110, *stamps[200:]]]
+
+    assert found == [*stamps[:200], None, *stamps[200:]]
+
+
 def test_a_long_topic_is_not_held(label):
     given_out = []
 
@@ -76,7 +104,7 @@ def test_a_long_topic_is_not_held(label):
 
     for number, stamp in enumerate(range(0, 1_000_000, 1000)):
         assert _stamp(truth.find(stamp)) == stamp
-        assert len(given_out) <= number + 2 + LOOK_AHEAD
+        assert len(given_out) <= number + 2 + 2 * LOOK_AHEAD
 
 
 @given(
