@@ -47,7 +47,8 @@ def read_report(folder: Path) -> ReportRecord:
     comparison = read_json(folder / "comparison.json", faults)
     if faults:
         raise InputError(f"{folder}: {faults[0]}")
-    names = [str(row["budget"]) for row in comparison.get("runs", ())[1:]]
+    # the report may lie elsewhere than where it was made: the folders are below it by their names
+    names = [Path(row["folder"]).name for row in comparison.get("runs", ())[1:]]
     others = {name: read_run(folder / name) for name in names if (folder / name).is_dir()}
     return ReportRecord(run=run, comparison=comparison, others=others)
 
