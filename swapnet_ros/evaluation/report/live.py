@@ -37,6 +37,12 @@ _PARTS = {
     "interpret_s": "series-1",
     "publish_s": "series-3",
 }
+_WHAT_PARTS_ARE = (
+    "Queue: waiting for the node, for a detector's boxes, and for the core, which runs one "
+    "inference at a time. Prepare: decoding the image and making the network's input. Stall: the "
+    "inference waited for blocks. Compute: the rest of it. Interpret: making the result of what "
+    "the network returned. Publish: filling and sending messages."
+)
 _MS = 1e3
 _MOST_DROPS = 0.05
 
@@ -44,34 +50,27 @@ _MOST_DROPS = 0.05
 def live_section(run: RunRecord) -> Section:
     """Split the latency of every task, count drops, and compare play rates."""
     parts = [
-        Part(title="Where the time goes", blocks=[_split_table(run), *_split_charts(run)]),
+        Part(title="Where the time goes", blocks=[*_split_tables(run), *_split_charts(run)]),
         Part(title="Frames and drops", blocks=[_drops(run)]),
         Part(title="Play rates", blocks=_rates(run.figures)),
     ]
     return Section(anchor="live", title="Live", parts=parts)
 
 
-def _split_table(run: RunRecord) -> Table:
+def _split_tables(run: RunRecord) -> list[Block]:
     parts = _parts_of(run)
-    names = [key.removesuffix("_s") for key in parts]
-    return Table(
-        columns=("task", *(f"{name} p50" for name in names), *(f"{name} p99" for name in names)),
-        rows=[
-            (
-                name,
-                *(
-                    milliseconds(quantile(task.get(part), key))
-                    for key in ("p50", "p99")
-                    for part in parts
-                ),
-            )
-            for name, task in run.tasks.items()
-        ],
-        note="Queue: waiting for the node, for a detector's boxes, and for the core, which runs one "
-        "inference at a time. Prepare: decoding the image and making the network's input. Stall: "
-        "the inference waited for blocks. Compute: the rest of it. Interpret: making the result of "
-        "what the network returned. Publish: filling and sending messages.",
-    )
+    names = [part.removesuffix("_s") for part in parts]
+    return [
+        Table(
+            columns=(key, *names),
+            rows=[
+                (name, *(milliseconds(quantile(task.get(part), key)) for part in parts))
+                for name, task in run.tasks.items()
+            ],
+            note=_WHAT_PARTS_ARE if key == "p99" else "",
+        )
+        for key in ("p50", "p99")
+    ]
 
 
 def _parts_of(run: RunRecord) -> list[str]:
@@ -111,9 +110,8 @@ def _draw_split(figure: Any, *, means_s: Mapping[str, float]) -> None:
 
 
 def _drops(run: RunRecord) -> Block:
-    causes = list(
-        dict.fromkeys(cause for task in run.tasks.values() for cause in task.get("drops") or {})
-    )
+    drops = [task.get("drops") or {} for task in run.tasks.values()]
+    causes = list(dict.fromkeys(cause for each in drops for cause in each if each[cause]))
     rows: list[Sequence[str | Cell]] = []
     for name, task in run.tasks.items():
         drops = task.get("drops") or {}

@@ -141,7 +141,14 @@ def _budget_tile(run: RunRecord) -> Tile:
 
 
 def _rate_tile(figures: Mapping[str, Any]) -> Tile:
-    highest = figures.get("highest_rate")
+    highest, rates = figures.get("highest_rate"), figures.get("rates") or ()
+    if len(rates) == 1:
+        dropped = percent(rates[0].get("drop_share"))
+        return Tile(
+            label="Play rate",
+            value=f"{rates[0]['rate']:.3g} times",
+            note=f"the bag's own; {dropped} of the images were dropped",
+        )
     value = NOT_MEASURED if highest is None else f"{highest:.3g} times"
     return Tile(
         label="Highest play rate", value=value, note="of the bag's own, with under 5 % of drops"
