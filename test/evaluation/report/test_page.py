@@ -165,9 +165,11 @@ def test_what_is_missing_is_said_and_no_part_is_empty(evaluation):
 def test_files_that_cannot_be_read_are_named(evaluation):
     evaluation.write()
     (evaluation.path / "timeline.json").write_text('{"cars": ')
+    (evaluation.path / "comparison.json").write_text("[]")
     (evaluation.path / "timings.csv").write_text("frame,task\n0,cars\n0,cars,x\nrubbish")
     page = evaluation.page()
-    assert "timeline.json cannot be read" in page.sections["summary"]
+    for name in ("timeline.json", "comparison.json", "timings.csv"):
+        assert f"{name} cannot be read" in page.sections["summary"]
     (evaluation.path / "results.json").unlink()
     (evaluation.path / "figures.json").unlink()
     with pytest.raises(InputError, match=r"holds no evaluation: .* `swapnet evaluate BAG"):
