@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
 from swapnet_ros.cli.evaluate_replay import Mode, ReplayWords, evaluate_live
 from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
@@ -204,6 +205,8 @@ def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
                 )
             except KeyboardInterrupt:
                 _say("the curve of latency over budget is left out")
+            except SwapNetError as error:  # the evaluation is done, and its report counts more
+                _say(f"the curve of latency over budget is left out: {error}")
     for options in runs:
         folder = ReportFolder(path=options.out)
         if folder.results.exists():

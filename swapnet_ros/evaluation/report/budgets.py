@@ -63,7 +63,7 @@ def _comparison(report: ReportRecord) -> list[Block]:
         ]
     verdict = results_verdict(report.comparison)
     told = Text(text=f"Results are {verdict.short}: {verdict.reason}.", tone=verdict.tone)
-    reference = next(row for row in rows if row["budget"] == report.comparison["reference"])
+    reference = next((row for row in rows if not row.get("against_reference")), rows[-1])
     totals = Table(
         columns=("budget", "results", "frames/s", "process peak", "core peak", "read per frame"),
         rows=[_totals(row) for row in rows],
@@ -91,7 +91,8 @@ def _differences(rows: _Rows) -> list[Block]:
     found: list[Sequence[str | Cell]] = []
     for row in rows:
         difference = row.get("against_reference") or {"first_different": ()}
-        why = "not known" if row.get("is_exact", True) else "layers run by tiles: the last bits"
+        is_tiled = row.get("is_exact") is False
+        why = "layers run by tiles: the last bits" if is_tiled else "not known"
         found += [
             (_name(row), f"{frame:,}", ", ".join(tasks) or "only one has this frame", why)
             for frame, tasks in difference["first_different"]
@@ -123,7 +124,8 @@ def _latency(row: Mapping[str, Any], reference: Mapping[str, Any], name: str, ke
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return str(row["budget"] or "the scenario's")
+    budget = str(row["budget"] or "the scenario's")
+    return f"{budget}, {row['mode']}" if row.get("mode") else budget
 
 
 def _charts(report: ReportRecord) -> list[Part]:
@@ -139,7 +141,7 @@ def _charts(report: ReportRecord) -> list[Part]:
                 predicted=predicted,
                 measured=measured,
                 unlimited_s=_unlimited(report, name),
-                demand_bytes=report.run.figures.get("demand_bytes"),
+                demand_bytes=report.run.demand_bytes,
             ),
             name=f"budgets-{place}",
             label="Latency over budget",
@@ -212,6 +214,6 @@ def _legend(report: ReportRecord, name: str) -> list[LegendEntry]:
         entries.append(LegendEntry(role="series-1", text="predicted"))
     if _unlimited(report, name) is not None:
         entries.append(LegendEntry(role="good", text="plain network, unlimited"))
-    if report.run.figures.get("demand_bytes") is not None:
+    if report.run.demand_bytes is not None:
         entries.append(LegendEntry(role="muted", text="demand"))
     return entries

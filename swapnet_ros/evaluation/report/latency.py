@@ -54,7 +54,9 @@ def _task_blocks(report: ReportRecord, name: str, number: int) -> list[Block]:
     others = {
         budget: other.times[name]
         for budget, other in report.others.items()
-        if name in other.times and other.times[name].latency_s
+        if other.is_replay == run.is_replay  # else they are times of different things
+        and name in other.times
+        and other.times[name].latency_s
     }
     bins = count_in_bins([own.latency_s, *(times.latency_s for times in others.values())])
     svg = draw_svg(

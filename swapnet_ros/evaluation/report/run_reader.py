@@ -7,6 +7,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,12 @@ def read_report(folder: Path) -> ReportRecord:
             "`swapnet evaluate BAG --config FILE --out FOLDER` makes one"
         )
     run = read_run(folder)
-    faults: list[str] = []
+    faults = list(run.faults)
     comparison = read_json(folder / "comparison.json", faults)
-    if faults:
-        raise InputError(f"{folder}: {faults[0]}")
-    names = [str(row["budget"]) for row in comparison.get("runs", ())[1:]]
+    # the report may lie elsewhere than where it was made: the folders are below it by their names
+    names = [Path(row["folder"]).name for row in comparison.get("runs", ())[1:]]
     others = {name: read_run(folder / name) for name in names if (folder / name).is_dir()}
+    run = replace(run, faults=faults)
     return ReportRecord(run=run, comparison=comparison, others=others)
 
 

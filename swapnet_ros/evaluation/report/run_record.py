@@ -140,6 +140,24 @@ class RunRecord:
         return int(self.results.frames or self.figures.get("frames_done", 0))
 
     @property
+    def demand_bytes(self) -> int | None:
+        """What all tasks need together with everything in memory; None where it is not known.
+
+        Where only the tasks' own demands are told, it is known if no two tasks have one network:
+        those may be held once.
+        """
+        told = self.figures.get("demand_bytes")
+        tasks = self.tasks.values()
+        networks = {task.get("network") for task in tasks}
+        keys = ("demand_bytes", "activation_bytes")
+        if told is not None or len(networks) < len(tasks):
+            return told
+        if not tasks or not all(task.get(key) is not None for task in tasks for key in keys):
+            return None
+        kept_bytes = sum(task["demand_bytes"] - task["activation_bytes"] for task in tasks)
+        return int(kept_bytes + max(task["activation_bytes"] for task in tasks))
+
+    @property
     def tasks(self) -> dict[str, dict[str, Any]]:
         """Every task's figures and setting by its name, in the scenario's order."""
         measured = self.figures.get("tasks", UNKNOWN)

@@ -79,7 +79,9 @@ def _program(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not figures.get("versions"):
         return []
     commit = figures.get("commit") or "unknown: not run from a git checkout"
-    versions = [(name, version or "none") for name, version in figures["versions"].items()]
+    versions = [
+        (name.replace("_", " "), version or "none") for name, version in figures["versions"].items()
+    ]
     return [("commit", commit), *versions]
 
 

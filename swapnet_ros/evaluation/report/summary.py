@@ -93,7 +93,7 @@ def _tiles(report: ReportRecord) -> list[Tile]:
         Tile(
             label="Frames",
             value=number(run.frames_done),
-            note="all of the bag" if run.is_complete else "stopped: this is a partial report",
+            note=_which_frames(run),
             tone=PLAIN if run.is_complete else BAD,
         ),
     ]
@@ -111,6 +111,14 @@ def _tiles(report: ReportRecord) -> list[Tile]:
     return tiles
 
 
+def _which_frames(run: RunRecord) -> str:
+    if not run.is_complete:
+        return "stopped: this is a partial report"
+    if run.is_replay:
+        return f"were answered, of {number(run.figures.get('frames_played'))} played"
+    return "all of the bag"
+
+
 def _speed(frames_per_s: float | None) -> str:
     return NOT_MEASURED if frames_per_s is None else f"{frames_per_s:,.2f} frames/s"
 
@@ -124,10 +132,7 @@ def _elapsed(elapsed_s: float | None) -> str:
 def _budget_tile(run: RunRecord) -> Tile:
     if run.budget == UNLIMITED:
         return Tile(label="Budget", value=UNLIMITED, note="the plain networks, without the core")
-    budget_bytes, demand_bytes = (
-        run.figures.get("budget_bytes"),
-        run.figures.get("demand_bytes"),
-    )
+    budget_bytes, demand_bytes = run.figures.get("budget_bytes"), run.demand_bytes
     note = "the networks' demand is not known"
     if demand_bytes:
         note = f"demand {size(demand_bytes)}: {ratio(demand_bytes, budget_bytes)} times the budget"
@@ -136,8 +141,15 @@ def _budget_tile(run: RunRecord) -> Tile:
 
 
 def _rate_tile(figures: Mapping[str, Any]) -> Tile:
-    highest = figures.get("highest_rate")
-    value = NOT_MEASURED if highest is None else f"{highest:g} times"
+    highest, rates = figures.get("highest_rate"), figures.get("rates") or ()
+    if len(rates) == 1:
+        dropped = percent(rates[0].get("drop_share"))
+        return Tile(
+            label="Play rate",
+            value=f"{rates[0]['rate']:.3g} times",
+            note=f"the bag's own; {dropped} of the images were dropped",
+        )
+    value = NOT_MEASURED if highest is None else f"{highest:.3g} times"
     return Tile(
         label="Highest play rate", value=value, note="of the bag's own, with under 5 % of drops"
     )
@@ -180,7 +192,7 @@ def _cost_tile(report: ReportRecord) -> list[Tile]:
     slowest = _slowest(report.run)
     if reference is None or slowest is None:
         return []
-    own_s = report.run.tasks[slowest]["inference_s"]["p50"]
+    own_s = quantile(report.run.tasks[slowest].get("inference_s"), "p50")
     other_s = quantile(reference.tasks.get(slowest, UNKNOWN).get("inference_s"), "p50")
     held, other_held = (
         size(each.figures.get("process_peak_bytes")) for each in (report.run, reference)
@@ -188,8 +200,8 @@ def _cost_tile(report: ReportRecord) -> list[Tile]:
     return [
         Tile(
             label="Against unlimited memory",
-            value=f"{TIMES}{ratio(own_s, other_s)} latency",
-            note=f"median of {slowest}; the process held {held} instead of {other_held}",
+            value=f"{TIMES}{ratio(own_s, other_s)} time",
+            note=f"median inference of {slowest}; the process held {held} instead of {other_held}",
         )
     ]
 
@@ -207,7 +219,7 @@ def _accuracy_tiles(run: RunRecord) -> list[Tile]:
 def _memory_bars(run: RunRecord) -> list[Bar]:
     figures = run.figures
     sizes = (
-        ("demand: weights, buffers and activations", figures.get("demand_bytes"), "muted"),
+        ("demand: weights, buffers and activations", run.demand_bytes, "muted"),
         ("budget", figures.get("budget_bytes"), "budget"),
         ("most held by the core", figures.get("core_peak_bytes"), "ink"),
         ("most held by the process", figures.get("process_peak_bytes"), "series-0"),

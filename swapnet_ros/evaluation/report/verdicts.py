@@ -59,7 +59,7 @@ def row_verdict(row: Mapping[str, Any]) -> Verdict:
     if difference["is_equal"]:
         return Verdict(short="equal", reason=frames, tone=GOOD)
     reason = f"{difference['different']:,} of {frames}"
-    if not difference["is_accuracy_equal"]:
+    if difference["is_accuracy_equal"] is False:
         reason += ", and the accuracy"
     return Verdict(short="different", reason=reason, tone=BAD)
 

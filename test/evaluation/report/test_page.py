@@ -25,7 +25,7 @@ def _run(budget, p50_s, **values):
         "frames_per_s": 3.25,
         "process_peak_bytes": 99 * MIB,
         "core_peak_bytes": None,
-        "folder": "elsewhere",
+        "folder": f"/made/elsewhere/{budget}",
         "is_exact": True,
         "tasks": {
             "cars": {
@@ -165,9 +165,11 @@ def test_what_is_missing_is_said_and_no_part_is_empty(evaluation):
 def test_files_that_cannot_be_read_are_named(evaluation):
     evaluation.write()
     (evaluation.path / "timeline.json").write_text('{"cars": ')
+    (evaluation.path / "comparison.json").write_text("[]")
     (evaluation.path / "timings.csv").write_text("frame,task\n0,cars\n0,cars,x\nrubbish")
     page = evaluation.page()
-    assert "timeline.json cannot be read" in page.sections["summary"]
+    for name in ("timeline.json", "comparison.json", "timings.csv"):
+        assert f"{name} cannot be read" in page.sections["summary"]
     (evaluation.path / "results.json").unlink()
     (evaluation.path / "figures.json").unlink()
     with pytest.raises(InputError, match=r"holds no evaluation: .* `swapnet evaluate BAG"):
@@ -261,9 +263,9 @@ def test_a_long_evaluation_makes_no_longer_page(tmp_path, evaluation):
 
 def test_replay_mode_has_drops_parts_of_the_latency_and_play_rates(evaluation):
     part = {"mean": 0.004, "p50": 0.003, "p90": 0.005, "p99": 0.006, "max": 0.007}
-    live = {f"{name}_s": part for name in ("latency", "queue", "stall", "compute", "publish")}
-    live |= {"received": 200, "published": 180, "deadline_misses": 3}
-    live["drops"] = {"newer": 15, "too_old": 5}
+    live = {f"{name}_s": part for name in ("latency", "queue", "stall", "compute")}
+    live |= {"played": 210, "received": 200, "published": 180, "deadline_misses": 3}
+    live |= {"drops": {"newest_wins": 15, "max_age": 5}, "drop_share": 0.1}
     evaluation.figures |= {"mode": "replay", "tasks": {"cars": live}, "highest_rate": 1.5}
     evaluation.figures["rates"] = [
         {"rate": rate, "drop_share": share, "tasks": {"cars": {"drop_share": share}}}
@@ -277,7 +279,7 @@ def test_replay_mode_has_drops_parts_of_the_latency_and_play_rates(evaluation):
         "task,latency_s,queue_s,stall_s,compute_s,publish_s\ncars,0.02,0,0.001,0.018,0.001\n"
     )
     page = evaluation.page()
-    words = "3.0 ms|6.0 ms|200|180|10.0%|15|too old|1.3%|22.0%"
+    words = "3.0 ms|6.0 ms|210|200|180|10.0%|15|max age|1.3%|22.0%"
     for word in (*words.split("|"), f"{TIMES}1.5"):
         assert word in page.sections["live"], word
     assert "1.5 times" in page.sections["summary"]
