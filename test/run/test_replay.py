@@ -97,14 +97,29 @@ def _children(replay):
     return found
 
 
-def _wait_for_player(replay):
-    """Return the children once the bag is being played, some images of it."""
+def _wait_for_second_image(replay, ros):
+    """Return the replay's children once the bag's time is past its second image."""
+    from rclpy.node import Node
+    from rosgraph_msgs.msg import Clock
+
+    from swapnet_ros.replay.bag_player import CLOCK_QOS
+
+    times_ns = [0]
+    node = Node("watch")
+    node.create_subscription(
+        Clock,
+        "/clock",
+        lambda message: times_ns.append(message.clock.sec * 10**9 + message.clock.nanosec),
+        CLOCK_QOS,
+    )
+    ros.add_node(node)
     end_s = time.monotonic() + _LIMIT_S
-    while "bag_player" not in (children := _children(replay)):
+    while times_ns[-1] < _BEGIN_NS + 1.2 * _STEP_NS:
         assert replay.poll() is None, _finish(replay)
         assert time.monotonic() < end_s
-        time.sleep(0.05)
-    return children
+        ros.spin_once(timeout_sec=0.05)
+    node.destroy_node()
+    return _children(replay)
 
 
 def _require_accounts(figures):
@@ -163,12 +178,10 @@ def test_live_results_are_those_of_the_plain_networks(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_a_report_of_what_was_played_and_no_process(start, tmp_path):
+def test_an_interrupt_leaves_a_report_of_what_was_played_and_no_process(start, ros, tmp_path):
     replay = start("--rate", "0.1")  # twenty seconds
-    children = _wait_for_player(replay)
-    memory = tmp_path / "report" / "bag_player.log"
-    assert memory.exists()
-    time.sleep(12.0)  # the player has begun
+    children = _wait_for_second_image(replay, ros)
+    assert children.keys() == {"perception", "bag_player"}
     replay.send_signal(signal.SIGINT)
     exit_code, output = _finish(replay)
     assert exit_code == 130, output
@@ -183,10 +196,9 @@ def test_an_interrupt_leaves_a_report_of_what_was_played_and_no_process(start, t
 
 
 @pytest.mark.slow
-def test_a_crash_of_the_nodes_is_told_with_their_last_words(start, tmp_path):
+def test_a_crash_of_the_nodes_is_told_with_their_last_words(start, ros, tmp_path):
     replay = start("--rate", "0.1")
-    children = _wait_for_player(replay)
-    time.sleep(12.0)
+    children = _wait_for_second_image(replay, ros)
     os.kill(children["perception"], signal.SIGKILL)
     exit_code, output = _finish(replay)
     assert exit_code == 1, output
