@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ GROWTH_COUNT = 1
 RING_BYTES = 34 * 2**20
 _WARM_UP_SHARE, _WARM_UP_S = 0.2, 60.0
 _MIB = 2**20
+_CHANCE = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +148,27 @@ def _accounts(drill: Drill) -> Finding:
 
 
 def _refusals(drill: Drill) -> Finding:
+    """That none was refused is a fault where it cannot be chance, as it can in a few turns."""
     broken = sum(log.count(Shot.BROKEN) for log in drill.sent.values())
     refused = {node: counts["refused"] for node, counts in drill.counts.items()}
+    chance = 0.0 if sum(refused.values()) else _chance_of_none(drill)
+    told = f"; none by chance: {chance:.1%}, so this tells nothing" if chance > _CHANCE else ""
     return Finding(
         claim="broken images are refused, and only those",
-        holds=sum(refused.values()) > 0 and max(refused.values()) <= broken,
-        figures=f"{broken} sent; refused when their turn came: {sum(refused.values())}",
+        holds=max(refused.values()) <= broken and (sum(refused.values()) > 0 or chance > _CHANCE),
+        figures=f"{broken} sent; refused when their turn came: {sum(refused.values())}{told}",
     )
+
+
+def _chance_of_none(drill: Drill) -> float:
+    """How likely no broken image comes to its turn, with as many turns as the usable ones had."""
+    first_topics = {topics[0] for topics in drill.topics.values()}
+    used = Counter(each.camera for each in drill.heard if each.topic in first_topics)
+    chance = 1.0
+    for camera, log in drill.sent.items():
+        share = log.count(Shot.BROKEN) / max(1, len(log.sent))
+        chance *= (1.0 - share) ** used[camera]
+    return chance
 
 
 def _silences(drill: Drill) -> Finding:

@@ -99,7 +99,10 @@ FAULTS = [
     ("older than max_age_s", {"max_age_s": 0.1, "heard": [result(worked_on=5.2), result()]}),
     ("accounted for by cause", {"counts": {"a": {**COUNTS, "dropped": 14}}}),
     ("broken images are refused", {"counts": {"a": {**COUNTS, "refused": 2, "stale": 1}}}),
-    ("broken images are refused", {"counts": {"a": {**COUNTS, "refused": 0, "stale": 3}}}),
+    (
+        "broken images are refused",
+        {"counts": {"a": {**COUNTS, "refused": 0}}, "heard": [result("broken", 0)] * 10},
+    ),
     ("tell silences", {"silences_s": {("a", "killed"): 7.0, ("a", "stuck"): 4.0}}),
     ("cameras that come back", {"returns_ns": {"steady": [10 * SECOND]}}),
     (
@@ -118,6 +121,13 @@ FAULTS = [
 @pytest.mark.parametrize(("claim", "changes"), FAULTS)
 def test_every_fault_is_found(claim, changes):
     assert any(claim in found for found in failed(replace(GOOD, **changes)))
+
+
+def test_no_refusal_in_few_turns_tells_nothing():
+    few = replace(GOOD, counts={"a": {**COUNTS, "refused": 0, "stale": 3}})
+    assert failed(few) == []
+    (finding,) = (each for each in check_all(few) if "refused, and only" in each.claim)
+    assert "this tells nothing" in finding.figures
 
 
 def test_an_image_that_is_repeated_counts_from_its_last_time():
