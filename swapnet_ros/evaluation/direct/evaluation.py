@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,21 @@ class Listeners:
     done: Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sitting:
+    """One go at an evaluation.
+
+    Attributes:
+        done_before: frames of earlier sittings.
+        baseline_bytes: what the process held before the networks were loaded.
+        stop: whether somebody wants it to stop.
+    """
+
+    done_before: int
+    baseline_bytes: int
+    stop: StopRequest
+
+
 def evaluate_bag(
     request: DirectRequest, bag: BagReader, scoring: Scoring, listeners: Listeners
 ) -> dict[str, Any]:
@@ -76,6 +91,34 @@ def evaluate_bag(
     begin = find_beginning(request, folder)
     if begin.is_complete:
         return read_outcome(folder)
+    _evaluate(request, folder, begin, bag, scoring, listeners)
+    return read_outcome(folder)
+
+
+def read_outcome(folder: ReportFolder) -> dict[str, Any]:
+    """Return the figures of a report, with the results' accuracy and problems.
+
+    Raises:
+        InputError: it has none, or they cannot be read.
+    """
+    try:
+        figures = json.loads(folder.figures.read_text(encoding="utf-8"))
+        return {**figures, **read_tail(folder.results)}
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the report in {folder.path} cannot be read: {error}; evaluate again, without --resume"
+        ) from error
+
+
+def _evaluate(
+    request: DirectRequest,
+    folder: ReportFolder,
+    begin: Progress,
+    bag: BagReader,
+    scoring: Scoring,
+    listeners: Listeners,
+) -> None:
+    """Do what is left, in one sitting."""
     topics = sorted({topic for task in request.tasks for topic in task.topics})
     counts = {topic: bag.image_topics[topic] for topic in topics}
     total = sum(counts.values())
@@ -95,22 +138,20 @@ def evaluate_bag(
             recording=recording,
         )
         exits.callback(report.close)
-        stop = exits.enter_context(StopRequest())
+        sitting = _Sitting(
+            done_before=begin.frames,
+            baseline_bytes=baseline_bytes,
+            stop=exits.enter_context(StopRequest()),
+        )
         try:
             # closed before the report is: the bag tells its problems then
             with closing(bag.frames(topics)) as frames:
-                for number, frame in enumerate(frames):
-                    if stop.is_made:
-                        break
-                    if number < begin.frames:
-                        _pass_by(frame, analyst, report)
-                    else:
-                        _take(frame, analyst, report, baseline_bytes=baseline_bytes)
-                    listeners.done(number + 1, total)
+                for done in _take_frames(frames, analyst, report, sitting):
+                    listeners.done(done, total)
         except SwapNetError:
             report.finish(bag.problems, is_complete=False)
             raise
-        is_complete = not stop.is_made
+        is_complete = not sitting.stop.is_made
         report.finish(bag.problems, is_complete=is_complete)
         measured = {
             "mode": "direct",
@@ -124,22 +165,6 @@ def evaluate_bag(
         write_figures(folder.figures, _figures(request, folder, measured))
         if is_complete:
             report.mark_complete()
-    return read_outcome(folder)
-
-
-def read_outcome(folder: ReportFolder) -> dict[str, Any]:
-    """Return the figures of a report, with the results' accuracy and problems.
-
-    Raises:
-        InputError: it has none, or they cannot be read.
-    """
-    try:
-        figures = json.loads(folder.figures.read_text(encoding="utf-8"))
-        return {**figures, **read_tail(folder.results)}
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the report in {folder.path} cannot be read: {error}; evaluate again, without --resume"
-        ) from error
 
 
 def _baseline_bytes(bag: BagReader, topics: Collection[str]) -> int:
@@ -180,6 +205,20 @@ def _open_recording(
         return None
     networks = {task.name: task.network.name for task in request.tasks}
     return exits.enter_context(ResultsBag(folder.recording, networks, frames_before=begin.frames))
+
+
+def _take_frames(
+    frames: Iterable[SourceFrame], analyst: FrameAnalyst, report: ReportFiles, sitting: _Sitting
+) -> Iterator[int]:
+    """Take frames in until a stop is asked for; yield after each one how many are done."""
+    for number, frame in enumerate(frames):
+        if sitting.stop.is_made:
+            return
+        if number < sitting.done_before:
+            _pass_by(frame, analyst, report)
+        else:
+            _take(frame, analyst, report, baseline_bytes=sitting.baseline_bytes)
+        yield number + 1
 
 
 def _pass_by(frame: SourceFrame, analyst: FrameAnalyst, report: ReportFiles) -> None:
