@@ -143,7 +143,7 @@ def _replay(
             _say(f"replay: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            _say("stopped before anything was played; there is no report")
+            _say("stopped; no report was written")
             raise typer.Exit(_STOPPED) from error
 
 

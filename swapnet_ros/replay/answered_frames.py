@@ -181,5 +181,6 @@ def count_played(
 
 def remove_stale(folder: Path) -> None:
     """Remove what an earlier evaluation left beside the files that a replay writes anew."""
-    for name in ("progress", "timeline", "comparison", "curve"):
-        (folder / f"{name}.json").unlink(missing_ok=True)
+    stale = [f"{name}.json" for name in ("progress", "timeline", "comparison", "curve")]
+    for name in (*stale, "report.html"):
+        (folder / name).unlink(missing_ok=True)

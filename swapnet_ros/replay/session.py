@@ -126,10 +126,9 @@ class ReplaySession:
             KeyboardInterrupt: a stop was asked for.
         """
         wait_until_loaded(self._monitor, self._spin_while_loading, self._perception)
-        topics = [each.played_as for each in self._player.topics]
-        for topic, most in (*((topic, 0) for topic in topics), ("/clock", 0)):
-            self._require_publishers(topic, most)
-        self._require_publishers(f"/{CORE_NODE}/status", 1)
+        for topic in (*(each.played_as for each in self._player.topics), "/clock"):
+            self._require_publishers(topic, most=0)
+        self._require_publishers(f"/{CORE_NODE}/status", most=1)
 
     def play(self, rate: float) -> Play:
         """Play the bag once, and wait for the last results.
@@ -244,7 +243,7 @@ class ReplaySession:
         results = ", ".join(f"{name} {n}" for name, n in self._monitor.record.heard.items())
         return f"{phase}: {results}"
 
-    def _require_publishers(self, topic: str, most: int) -> None:
+    def _require_publishers(self, topic: str, *, most: int) -> None:
         if self._monitor.count_publishers(topic) > most:
             raise InputError(
                 f"somebody else publishes on {topic} in this ROS domain, which would be measured, "

@@ -91,6 +91,7 @@ def _unpadded(message):
     return bytes(message).rstrip(b"\0")
 
 
+@pytest.mark.slow  # seconds for the imports of one more process
 def test_a_bag_that_cannot_be_played_is_bad_input(domain_id, tmp_path, bag):
     with _player(tmp_path, bag=bag, topics="[/front]") as player:
         assert player.wait() == 2
