@@ -22,6 +22,7 @@ from swapnet_core.errors import StorageError
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.task_results import draw_result, resize_result
 from swapnet_ros.perception.tasks.analysis import TaskResult
+from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
 
 MOST_SAMPLES = 8
 SAMPLES_FILE = "samples/samples.json"
@@ -111,12 +112,7 @@ class SampleFrames:
         if isinstance(result, str):
             return {"task": task, "refused": result}
         name = f"{number:06d}_{task}.jpg"
-        small = _fitted(image)
-        height, width = small.shape[:2]
-        drawn = draw_result(small, resize_result(result, width=width, height=height))
-        # BGR is OpenCV's order of colours
-        _, packed = cv2.imencode(".jpg", drawn[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
-        (self._file.parent / name).write_bytes(packed.tobytes())
+        (self._file.parent / name).write_bytes(_draw_packed(image, result))
         return {"task": task, "file": name}
 
     def _earlier(self) -> list[dict[str, Any]]:
@@ -137,6 +133,24 @@ class SampleFrames:
         text = json.dumps({"samples": self._samples}, indent=2)
         unfinished.write_text(text + "\n", encoding="utf-8")
         unfinished.replace(self._file)
+
+
+def load_drawing() -> None:
+    """Bring fonts and encoders into memory, some megabytes, before anybody measures it."""
+    side = _SHORTEST_PX // 2
+    found = Detection(class_id=0, label="object", score=1.0, x_min=9, y_min=9, x_max=99, y_max=99)
+    result = DetectionResult(detections=(found,), width=side, height=side)
+    _draw_packed(np.zeros((side, side, 3), np.uint8), result)
+
+
+def _draw_packed(image: NDArray[np.uint8], result: TaskResult) -> bytes:
+    """Draw a result into its image, in a size in which letters can be read, and pack it as JPEG."""
+    small = _fitted(image)
+    height, width = small.shape[:2]
+    drawn = draw_result(small, resize_result(result, width=width, height=height))
+    # BGR is OpenCV's order of colours
+    _, packed = cv2.imencode(".jpg", drawn[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
+    return bytes(packed)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.direct.timings_file import read_timings
 from swapnet_ros.evaluation.run_summary import describe_machine, describe_versions
+from swapnet_ros.evaluation.sample_frames import load_drawing
 
 FORMAT = "swapnet results 1"
 
@@ -171,6 +172,7 @@ def _baseline_bytes(bag: BagReader, topics: Collection[str]) -> int:
     """What the process holds without networks: libraries at work, and a bag that is being read."""
     with closing(bag.frames(topics)) as frames, torch.inference_mode():
         next(iter(frames), None)
+        load_drawing()
         torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 64, 64))
         memory.return_free_memory()
         return memory.anonymous_bytes()
