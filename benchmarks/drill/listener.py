@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -124,8 +124,9 @@ class Listener:
         self._thread.join()
         self._executor.remove_node(self._node)
 
-    def _on_result(self, topic: ResultTopic, message: Any) -> None:
-        received_ns = time.time_ns()
+    def _on_result(self, topic: ResultTopic, message: Any, info: Mapping[str, Any]) -> None:
+        """Note a result; its time is that of being sent, which a busy computer does not put off."""
+        sent_ns = info["source_timestamp"]
         timing = getattr(message, "timing", None)
         worked_s = None if timing is None else timing.total_s - timing.queue_s
         stamp = message.header.stamp
@@ -134,7 +135,7 @@ class Listener:
             topic=topic.topic,
             camera=message.header.frame_id,
             stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
-            began_ns=None if worked_s is None else received_ns - round(worked_s * 1e9),
+            began_ns=None if worked_s is None else sent_ns - round(worked_s * 1e9),
         )
         self.heard.append(found)
 
