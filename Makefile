@@ -3,7 +3,7 @@
 #
 #   make run [VIDEO=file] [CONFIG=scenario.yaml] [BUDGET=400MiB] [DURATION=seconds]
 #   make run NETWORK=name|file.cfg [WEIGHTS=file] [LABELS=file] [VIDEO=file] [BUDGET=96MiB] [DURATION=seconds]
-#   make test | check | exact | bench | clean
+#   make test | check | exact | slow | search | bench | clean
 #   make endurance [SCENARIO=self_driving] [MINUTES=10] [IMAGES='folder/*.jpg']
 #   make cpu-share [SCENARIO=self_driving] [IMAGES='folder/*.jpg']
 
@@ -19,7 +19,7 @@ RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(CONFIG),--config "$(CONFI
 SCENARIO ?= self_driving
 MINUTES ?= 10
 
-.PHONY: run test check exact slow bench endurance cpu-share setup clean
+.PHONY: run test check exact slow search bench endurance cpu-share setup clean
 
 run:
 	@$(IN_WORKSPACE) install/lib/swapnet_ros/drive $(RUN_OPTIONS)
@@ -40,6 +40,10 @@ exact:
 
 slow:
 	@$(PYTEST) -m slow $(PYTEST_OPTIONS)
+
+# new examples for the property tests, whose usual ones are always the same
+search:
+	@HYPOTHESIS_PROFILE=search $(PYTEST) test/core -m "not slow and not gpu" $(PYTEST_OPTIONS)
 
 bench:
 	@$(IN_WORKSPACE) swapnet bench resnet101 --input 1x3x224x224 --budget-ratio 2.32

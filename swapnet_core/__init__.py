@@ -20,6 +20,9 @@ from swapnet_core.errors import (
 )
 from swapnet_core.reports import (
     Admission,
+    BlockRead,
+    BlockUse,
+    InferenceTimeline,
     LatencyStats,
     ModelStats,
     NetworkLoad,
@@ -32,8 +35,11 @@ from swapnet_core.swapped import SwappedModel
 __all__ = [
     "Admission",
     "BlockCorruptError",
+    "BlockRead",
+    "BlockUse",
     "BudgetTooSmallError",
     "DeadlineMissedError",
+    "InferenceTimeline",
     "InputError",
     "LatencyStats",
     "ModelStats",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from swapnet_core.backends.base import Region
+from swapnet_core.reports import BlockRead
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import SwapPlan
 
 REQUEST_BYTES = 4 * MIB
+_INFERENCES_OF_READS = 3
 
 ReadInto = Callable[[memoryview, int], None]
 """Fills a buffer from an offset of the block file."""
@@ -57,6 +61,7 @@ class Lane:
         self.bytes_read = 0
         self.error: BaseException | None = None
         self.held: dict[int, Occupant] = {}
+        self.reads: deque[BlockRead] = deque(maxlen=_INFERENCES_OF_READS * _count_requests(plan))
         self._stream = stream
 
     def begin(self, first_use: int = 0) -> None:
@@ -150,22 +155,42 @@ class Occupant:
 
 @dataclass(slots=True)
 class Piece:
-    """One read request."""
+    """One read request.
+
+    Attributes:
+        begin_s: when the reading began, by `time.perf_counter`; 0 before that.
+        end_s: when it ended.
+    """
 
     occupant: Occupant
     offset_bytes: int
     size_bytes: int
+    begin_s: float = 0.0
+    end_s: float = 0.0
+
+    @property
+    def span(self) -> BlockRead:
+        """The reading, for the record of inferences."""
+        return BlockRead(
+            block=self.occupant.block,
+            offset_bytes=self.offset_bytes,
+            size_bytes=self.size_bytes,
+            begin_s=self.begin_s,
+            end_s=self.end_s,
+        )
 
     def read(self) -> BaseException | None:
         """Read the piece into its slot; an error is returned, for the inference to raise."""
         lane = self.occupant.lane
         block = lane.plan.blocks[self.occupant.block]
         target = lane.region.host_view(block.slot_offset_bytes + self.offset_bytes, self.size_bytes)
+        self.begin_s = time.perf_counter()
         try:
             lane.read_into(target, block.file_offset_bytes + self.offset_bytes)
         except BaseException as error:
             return error
         finally:
+            self.end_s = time.perf_counter()
             target.release()
         return None
 
@@ -177,3 +202,9 @@ def cut(occupant: Occupant) -> list[Piece]:
         Piece(occupant, offset, min(REQUEST_BYTES, size_bytes - offset))
         for offset in range(0, size_bytes, REQUEST_BYTES)
     ]
+
+
+def _count_requests(plan: SwapPlan) -> int:
+    """How many reads an inference takes."""
+    used = (plan.blocks[block] for block in plan.uses)
+    return sum(-(-block.size_bytes // REQUEST_BYTES) for block in used)

@@ -13,8 +13,9 @@ from swapnet_core.assembly import Assembly
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.holding import Holding
-from swapnet_core.reports import ModelStats, summarize_latencies
-from swapnet_core.runner import Boundary, Inference, PlannedAccess, Runner, StoredAccess
+from swapnet_core.recording import Inference, record_timeline
+from swapnet_core.reports import InferenceTimeline, ModelStats, summarize_latencies
+from swapnet_core.runner import Boundary, PlannedAccess, Runner, StoredAccess
 from swapnet_core.specs import NetworkProfile, SwapPlan
 from swapnet_core.speeds import round_factor
 
@@ -50,6 +51,7 @@ class LoadedModel:
         self._is_open = True
         self._has_run = False
         self._heap = memory.HeapWatch()
+        self._newest: tuple[Inference, ...] = ()
         self._counters = _Counters()
         self._assembly.source = self._idle
 
@@ -111,6 +113,7 @@ class LoadedModel:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
         output, inference = self._run_by_plan(self._runner, inputs, kwargs)
+        self._newest = (*self._newest[-1:], inference)
         plan = self.plan
         self._counters.add(inference, 1.0 if plan is None else plan.compute_slowdown)
         return output
@@ -127,6 +130,14 @@ class LoadedModel:
             self._has_run = True
         self._heap.check(self.profile.trace.activation_bytes)
         return result
+
+    @property
+    def timeline(self) -> InferenceTimeline | None:
+        """See `SwappedModel.timeline`."""
+        newest = self._newest
+        if not newest:
+            return None
+        return record_timeline(newest[-1], newest[0] if len(newest) > 1 else None)
 
     def count_missed_deadline(self) -> None:
         """A job of this network was dropped because its deadline had passed."""

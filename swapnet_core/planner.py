@@ -29,6 +29,9 @@ _GOOD_ENOUGH = 1.005
 _TRIES_IN_VAIN = 2
 """After so many finer tilings that gained nothing no further one is tried."""
 
+_MOST_ATOMS_FOR_GAIN = 450
+"""Where a plan is found already, tilings of more atoms are not tried: that takes too long."""
+
 _NETWORKS = 16
 _TILES_PER_ROOM = (2, 4, 8, 16)
 
@@ -114,6 +117,8 @@ def _scout_tilings(
     best, in_vain = None, 0
     below_s *= _REFINEMENT
     for outline in _tilings(profile, room):
+        if below_s < math.inf and len(outline.atoms) > _MOST_ATOMS_FOR_GAIN:
+            break  # the next ones have still more
         outline = replace(outline, shares_stream=room.is_shared)
         if len(outline.atoms) <= ALL_RESIDENTS_ATOMS:
             tiled = _best(outline, device, room)

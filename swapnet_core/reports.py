@@ -57,6 +57,59 @@ class ModelStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockRead:
+    """One read request of a block.
+
+    Attributes:
+        block: its index in the plan.
+        offset_bytes: in the block.
+        begin_s: when the request was made.
+        end_s: when its bytes were in the slot.
+    """
+
+    block: int
+    offset_bytes: int
+    size_bytes: int
+    begin_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockUse:
+    """A stretch of an inference in which one streamed block is in use, and residents around it.
+
+    Attributes:
+        block: its index in the plan; None for the stretch before the first streamed block.
+        stall_s: how long compute waited for it, up to `begin_s`.
+        begin_s: when it was there.
+        end_s: when the next one was wanted, or the inference ended.
+    """
+
+    block: int | None
+    stall_s: float
+    begin_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceTimeline:
+    """One inference as it was measured; times in seconds from its beginning.
+
+    Attributes:
+        latency_s: its end.
+        uses: of blocks, in order, without gaps but for stalls.
+        reads: for this inference, in the order of beginning; from before it where blocks were
+            fetched ahead. Blocks that still lay in their slots have none.
+        reads_ahead: for what comes next, that were under way meanwhile.
+    """
+
+    latency_s: float
+    uses: tuple[BlockUse, ...]
+    reads: tuple[BlockRead, ...]
+    reads_ahead: tuple[BlockRead, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLoad:
     """What one network's rate asks of the device, as shares of its time.
 

@@ -19,8 +19,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -32,27 +31,14 @@ from swapnet_core.copies import PrivateCopies
 from swapnet_core.faults import FaultCopies
 from swapnet_core.holding import Seat
 from swapnet_core.ledger import Lease
+from swapnet_core.recording import Entry, Inference
+from swapnet_core.reports import BlockRead
 from swapnet_core.specs import NO_STEP, NetworkProfile, NetworkTrace, SwapPlan
 from swapnet_core.tiled_weight import TiledWeight
 from swapnet_core.tiles import Rows
 
 _PAST_THE_END = -1
 _NO_THREAD = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inference:
-    """What one inference took.
-
-    Attributes:
-        latency_s: from first to last layer.
-        stall_s: part of it spent waiting for blocks.
-        faults: weights that were read out of the planned order.
-    """
-
-    latency_s: float
-    stall_s: float
-    faults: int
 
 
 class Boundary(Protocol):
@@ -114,6 +100,8 @@ class PlannedAccess:
         """
         self.stall_s = 0.0
         self.faults = 0
+        self.entries: list[Entry] = []
+        self._has_moved = False
         self._seats = seats
         self._copies = copies
         self._idle = idle
@@ -144,6 +132,11 @@ class PlannedAccess:
         )
         self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
 
+    @property
+    def reads(self) -> Collection[BlockRead] | None:
+        """The newest reads by the plan; None where the inference began by another one."""
+        return None if self._has_moved else self._lane.reads
+
     def holds(self, tensor: torch.Tensor) -> bool:
         """Tell whether a tensor's bytes are in a slot."""
         return self._region.holds(tensor)
@@ -166,6 +159,8 @@ class PlannedAccess:
         self._is_plan_over = False
         self.stall_s = 0.0
         self.faults = 0
+        self.entries = []
+        self._has_moved = False
 
     def finish(self) -> None:
         """End a complete inference."""
@@ -215,7 +210,7 @@ class PlannedAccess:
             elif use == NO_STEP:
                 yield tile.rows, self._faulted.copy_tile(tile)
             else:
-                self.stall_s += self._lane.enter(use)
+                self._enter_block(use)
                 entered = self._tile_of_block[self._plan.uses[use]]
                 yield entered.rows, entered.tensor
                 use += 1
@@ -233,8 +228,13 @@ class PlannedAccess:
             self._tile_use = use  # the operator that reads the tiles enters them
             return
         self._tile_use = NO_STEP
-        self.stall_s += self._lane.enter(use)
+        self._enter_block(use)
         self._use = use
+
+    def _enter_block(self, use: int) -> None:
+        waited_s = self._lane.enter(use)
+        self.stall_s += waited_s
+        self.entries.append(Entry(self._plan.uses[use], waited_s, time.perf_counter()))
 
     def _take_tile_use(self, weight: int) -> int:
         """Return the first use of a weight's tiles, once; `NO_STEP` where they are not next."""
@@ -254,6 +254,7 @@ class PlannedAccess:
         seat = self._seats.seat()
         if seat is not self._seat:
             self._sit(seat)
+            self._has_moved = True
             use, first = _find_place(self._entering, self._seats.profile, seat.plan, cursor)
             self._lane.begin(first)
             self._use = NO_STEP
@@ -325,7 +326,14 @@ class Runner:
             self._assembly.source = self._idle
         access.finish()
         latency_s = time.perf_counter() - begin_s
-        return output, Inference(latency_s=latency_s, stall_s=access.stall_s, faults=access.faults)
+        return output, Inference(
+            begin_s=begin_s,
+            latency_s=latency_s,
+            stall_s=access.stall_s,
+            faults=access.faults,
+            entries=access.entries,
+            reads=access.reads,
+        )
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy an output that is a weight itself: its slot will be overwritten."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -253,4 +253,19 @@ def _fill(
         share_bytes = shares[number] + spare_bytes
         found[number] = curves[number].best(stream_bytes, share_bytes)
         spare_bytes = share_bytes - found[number].resident_bytes
-    return [found[number] for number in range(len(curves))]
+    return _fastest_to_highest_rate(curves, weights, found)
+
+
+def _fastest_to_highest_rate(
+    curves: Sequence[Curves], weights: Sequence[float], found: Mapping[int, Candidate]
+) -> list[Candidate]:
+    """Let equal networks trade plans: what was left over may have made a low rate the fastest."""
+    equals: dict[Curves, list[int]] = {}
+    for number, curve in enumerate(curves):
+        equals.setdefault(curve, []).append(number)
+    traded = dict(found)
+    for numbers in equals.values():
+        by_rate = sorted(numbers, key=lambda number: -weights[number])
+        by_cost = sorted((found[n] for n in numbers), key=lambda c: (cost_s(c), c.rank))
+        traded.update(zip(by_rate, by_cost, strict=True))
+    return [traded[number] for number in range(len(curves))]

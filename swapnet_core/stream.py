@@ -228,6 +228,7 @@ class Stream:
         occupant.pending -= 1
         if error is None:
             lane.bytes_read += piece.size_bytes
+            lane.reads.append(piece.span)
         else:
             lane.error = error
             occupant.is_broken = True

@@ -14,7 +14,7 @@ from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError, SwapNetError
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
-from swapnet_core.reports import ModelStats
+from swapnet_core.reports import InferenceTimeline, ModelStats
 from swapnet_core.specs import SwapPlan
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +67,15 @@ class SwappedModel:
                 "could not be had; every call tries again, and says why"
             )
         return plan
+
+    @property
+    def timeline(self) -> InferenceTimeline | None:
+        """The newest inference as it was measured: when which block was read and used.
+
+        None before the first inference, and where a new budget changed the plan in the middle of
+        the newest one.
+        """
+        return self._model.timeline
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run the network and wait for its output: same structure, same bits as the network's.

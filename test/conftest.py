@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = "SWAPNET_DATA"
 _GRACE_S = 2.0
+
+# Everybody's run, and CI's, has the same examples; `make search` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Fast DDS keeps its shared-memory segments for the life of the process.
 _KEPT_BY_DDS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")

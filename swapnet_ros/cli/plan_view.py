@@ -15,6 +15,8 @@ from swapnet_core.sizes import MIB, format_size
 from swapnet_core.specs import BlockSpec, NetworkProfile, SwapPlan
 from swapnet_ros.cli.planning import CurvePoint, PlannedSet, ProfiledNetwork
 
+_LAYERS_SHOWN = 3
+
 
 def plan_tables(answer: PlannedSet) -> Group:
     """Return the answer in words, a row per network, and a row per budget."""
@@ -137,7 +139,10 @@ def _tiles_text(profile: NetworkProfile, plan: SwapPlan) -> str:
     tiles = _tiles(profile, plan)
     if not tiles:
         return "none: exact"
-    layers = ", ".join(f"{weight} in {count}" for weight, count in tiles.items())
+    shown = tiles.most_common(_LAYERS_SHOWN)
+    layers = ", ".join(f"{weight} in {count}" for weight, count in shown)
+    if len(tiles) > len(shown):
+        layers += f", {len(tiles) - len(shown)} more (--json names them)"
     return layers if plan.is_exact else f"{layers}; may change the last bits"
 
 

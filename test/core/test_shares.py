@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from swapnet_core.candidates import Room
@@ -137,8 +137,17 @@ def test_more_budget_is_never_worse(
     assert _weighted_s(together, large) <= _weighted_s(together, small) * 1.01
 
 
+_ONE_LARGE_LAYER = simulated_profile(
+    cell_bytes=[pages * _PAGE for pages in (28, 1, 1, 1, 1, 1, 1, 12, 1)],
+    steps=(0, 1, 2, 3, 5, 6, 7, 8),
+    pinned=(4,),
+    step_compute_s=[1 / 256] * 8,
+)
+
+
 @settings(max_examples=30, deadline=None)
 @given(profiles(), st.lists(st.floats(0.1, 30.0), min_size=2, max_size=4), st.floats(0.0, 1.0))
+@example(_ONE_LARGE_LAYER, [1.0, 2.0], 0.109375)  # what was left over went to the lower rate
 def test_of_equal_networks_the_one_with_the_higher_rate_is_not_slower(
     profile: NetworkProfile, wanted: list[float], share: float
 ) -> None:

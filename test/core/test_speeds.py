@@ -15,7 +15,7 @@ from torch import nn
 from swapnet_core import SwapRuntime
 from swapnet_core.device_profile import load_or_measure
 from swapnet_core.model import _Counters
-from swapnet_core.runner import Inference
+from swapnet_core.recording import Inference
 from swapnet_core.sizes import MIB
 from swapnet_core.speeds import ReadSpeed, round_factor
 
@@ -96,6 +96,8 @@ def test_what_reads_cost_compute_is_not_taken_for_slowness(tmp_path: Path) -> No
     slowed = replace(plan, predicted_latency_s=3.5, predicted_stall_s=0.5, compute_s=2.0)
     counters = _Counters()
     for _ in range(8):
-        inference = Inference(latency_s=6.0, stall_s=3.0, faults=0)
+        inference = Inference(
+            begin_s=0.0, latency_s=6.0, stall_s=3.0, faults=0, entries=(), reads=()
+        )
         counters.add(inference, slowed.compute_slowdown)
     assert counters.compute_s() == pytest.approx(2.0)
