@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["swapnet_core*", "swapnet_ros*"]),
-    package_data={"": ["py.typed", "*/*.cfg", "*/*.names", "*/*.txt"]},
+    package_data={"": ["py.typed", "*/*.cfg", "*/*.names", "*/*.txt", "templates/*"]},
     install_requires=requirements("runtime"),
     extras_require={
         "opencv": requirements("opencv"),

@@ -23,6 +23,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Fast DDS keeps its shared-memory segments for the life of the process.
 _KEPT_BY_DDS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")
+# So does matplotlib with the fonts that it has used.
+_KEPT_BY_MATPLOTLIB = "/mpl-data/fonts/"
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,11 @@ def _open_files() -> dict[int, str]:
             found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
         except OSError:
             continue  # the descriptor of the listing itself
-    return {fd: target for fd, target in found.items() if not target.startswith(_KEPT_BY_DDS)}
+    return {
+        fd: target
+        for fd, target in found.items()
+        if not target.startswith(_KEPT_BY_DDS) and _KEPT_BY_MATPLOTLIB not in target
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from swapnet_ros.cli.paired import choose_budget, measure_pairs
 from swapnet_ros.cli.plan_target import find_wanted
 from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
 from swapnet_ros.cli.planning import plan_set, profile_all
+from swapnet_ros.cli.report import report
 from swapnet_ros.cli.two_blocks import two_block_plan
 
 app = typer.Typer(
@@ -172,6 +173,7 @@ def top(
 
 
 app.command()(evaluate)
+app.command()(report)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +20,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
 from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
+from swapnet_ros.cli.report import write_curve
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
 from swapnet_ros.evaluation.direct.label_spec import LabelSpec, read_label_spec
 from swapnet_ros.evaluation.direct.label_truth import make_scoring
-from swapnet_ros.evaluation.direct.request import DirectRequest
+from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
+from swapnet_ros.evaluation.report.page import write_report
 
 _FAILED, _STOPPED = 1, 130
 
@@ -65,6 +70,9 @@ def evaluate(
         Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    is_part: Annotated[
+        bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
+    ] = False,
 ) -> None:
     """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
     chosen = read_budgets(budget, budgets, against)
@@ -83,6 +91,8 @@ def evaluate(
         _evaluate_several(options, chosen, as_json=as_json)
         return
     outcome = _evaluate_here(options)
+    if not is_part:
+        _write_pages([options], is_complete=outcome["complete"])
     if as_json:
         print(json.dumps(outcome, indent=2))
     else:
@@ -139,15 +149,39 @@ def _evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: 
         replace(options, budget=budget, out=options.out / budget) for budget in budgets[1:]
     ]
     exit_code = evaluate_each(runs)
+    comparison = {} if exit_code else compare_runs(runs)
+    _write_pages(runs, is_complete=not exit_code)
     if exit_code:
         raise typer.Exit(exit_code)
-    comparison = compare_runs(runs)
     if as_json:
         print(json.dumps(comparison, indent=2))
     else:
         Console().print(comparison_table(comparison))
     if not comparison["is_equal"]:
         raise typer.Exit(_FAILED)
+
+
+def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
+    """Write the page of every evaluation that has begun; the first one's has a curve, too."""
+    first = runs[0]
+    if is_complete and first.budget != UNLIMITED:
+        with Console(stderr=True).status("latency over budget") as status:
+            try:
+                write_curve(
+                    ReportFolder(path=first.out),
+                    first.config,
+                    cache_dir=first.cache_dir,
+                    progress=status.update,
+                )
+            except KeyboardInterrupt:
+                _say("the curve of latency over budget is left out")
+            except SwapNetError as error:  # the evaluation is done, and its report counts more
+                _say(f"the curve of latency over budget is left out: {error}")
+    for options in runs:
+        folder = ReportFolder(path=options.out)
+        if folder.results.exists():
+            write_report(folder.path, folder.page)
+            _say(f"report: {folder.page}")
 
 
 def _progress_bar() -> Progress:

@@ -48,8 +48,8 @@ class EvaluateOptions:
         }
 
     def command(self) -> list[str]:
-        """The command that evaluates just this, in a process of its own."""
-        words = [sys.executable, "-m", "swapnet_ros.cli", "evaluate", str(self.bag)]
+        """The command that evaluates just this, in a process of its own, and makes no page."""
+        words = [sys.executable, "-m", "swapnet_ros.cli", "evaluate", str(self.bag), "--part"]
         words += ["--config", str(self.config), "--out", str(self.out)]
         words += ["--budget", self.budget] if self.budget else []
         words += ["--resume"] if self.is_resumed else []

@@ -214,11 +214,17 @@ def plan_set(
         networks=networks.networks,
         plans=networks.plans_at(budget_bytes) if is_enough else (),
         admission=admission,
-        curve=tuple(_sweep(networks, progress)),
+        curve=tuple(sweep(networks, progress)),
     )
 
 
-def _sweep(networks: NetworkSet, progress: Callable[[str], None]) -> list[CurvePoint]:
+def sweep(networks: NetworkSet, progress: Callable[[str], None]) -> list[CurvePoint]:
+    """Predict latencies from the least budget to the one with everything resident.
+
+    Args:
+        networks: with their profiles.
+        progress: told what is done next.
+    """
     points = []
     budgets = curve_budgets(networks.least_bytes, networks.full_bytes)
     for number, budget_bytes in enumerate(budgets, start=1):

@@ -52,6 +52,22 @@ def test_frames_go_to_the_tasks_of_their_cameras(swapnet, bag, config, tmp_path)
     assert tasks == [("/left", ["lights"]), ("/right", ["lights", "lane_detection"])] * 3
     labels = [f["results"]["lights"]["regions"][0]["classes"][0]["label"] for f in frames]
     assert labels == ["dark", "bright"] * 3
+    assert f"report: {out}/report.html" in done.errors
+    page = (out / "report.html").read_text()
+    assert "lane_detection" in page
+    assert "what <code>swapnet plan</code> predicts" in page
+    (out / "report.html").unlink()
+    again = swapnet("report", out, "--out", tmp_path / "elsewhere/page.html")
+    assert (again.exit_code, again.output.strip()) == (0, f"{tmp_path}/elsewhere/page.html")
+    assert (tmp_path / "elsewhere/page.html").read_text() == page
+
+
+def test_a_report_of_nothing_says_how_to_make_one(swapnet, tmp_path):
+    done = swapnet("report", tmp_path)
+    assert done.exit_code == 2
+    assert "holds no evaluation" in done.errors
+    assert "`swapnet evaluate BAG --config FILE --out FOLDER` makes one" in done.errors
+    assert list(tmp_path.glob("*.html")) == []
 
 
 def test_tables_name_the_tasks(swapnet, bag, config, tmp_path):
@@ -89,6 +105,9 @@ def test_budgets_are_compared_with_the_plain_networks(swapnet, bag, config, tmp_
     assert [run["budget"] for run in comparison["runs"]] == ["8MiB", "64MiB", "unlimited"]
     first = (out / "results.json").read_bytes()
     assert (out / "64MiB/results.json").read_bytes() == first
+    for name in ("report.html", "64MiB/report.html", "unlimited/report.html"):
+        assert f"report: {out}/{name}" in done.errors
+    assert "6 frames under 8MiB, against unlimited" in (out / "report.html").read_text()
     assert (out / "unlimited/results.json").read_bytes() == first
 
 

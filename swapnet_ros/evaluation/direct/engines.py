@@ -55,6 +55,9 @@ class Engine(Protocol):
     def figures(self) -> dict[str, Any]:
         """The engine's own figures of this moment, of JSON types; the tasks' under `tasks`."""
 
+    def timelines(self) -> dict[str, Any]:
+        """By task, its newest inference: when which block was read and used; of JSON types."""
+
     def close(self) -> None:
         """Give all memory back; may be called again."""
 
@@ -124,6 +127,7 @@ class SwappedEngine:
         report = self._runtime.report()
         return {
             "budget_bytes": report.budget_bytes,
+            "demand_bytes": self._demand_bytes(report.models),
             "core_peak_bytes": report.peak_bytes,
             "storage": {
                 "read_bandwidth_bytes_per_s": report.read_bandwidth_bytes_per_s,
@@ -133,9 +137,31 @@ class SwappedEngine:
             "tasks": {name: self._plan(name, report.models[name]) for name in self._models},
         }
 
+    def timelines(self) -> dict[str, Any]:
+        """By task, its newest inference; tasks without one, and torn ones, are left out."""
+        found = {}
+        for name, model in self._models.items():
+            timeline, plan = model.timeline, model.plan
+            if timeline is not None:
+                found[name] = {
+                    **asdict(timeline),
+                    "resident_bytes": sum(b.size_bytes for b in plan.blocks if b.is_resident),
+                    "block_bytes": [block.size_bytes for block in plan.blocks],
+                }
+        return found
+
     def close(self) -> None:
         """Give all memory back; may be called again."""
         self._runtime.close()
+
+    def _demand_bytes(self, models: Mapping[str, ModelStats]) -> int:
+        """What all need together with everything in memory, one inference at a time.
+
+        Equal networks are held once, by one plan, and so they count once.
+        """
+        held = {id(model.plan): models[name] for name, model in self._models.items()}.values()
+        kept_bytes = sum(each.demand_bytes - each.activation_bytes for each in held)
+        return kept_bytes + max((each.activation_bytes for each in held), default=0)
 
     def _plan(self, name: str, stats: ModelStats) -> dict[str, Any]:
         return {
@@ -195,6 +221,10 @@ class PlainEngine:
                 for name, network in self._networks.items()
             },
         }
+
+    def timelines(self) -> dict[str, Any]:
+        """None: nothing is read, and PyTorch says nothing of the layers' times."""
+        return {}
 
     def close(self) -> None:
         """Give all memory back; may be called again."""

@@ -17,7 +17,12 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.beginning import find_beginning
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
-from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
+from swapnet_ros.evaluation.direct.figures import (
+    join_tasks,
+    sum_up,
+    write_figures,
+    write_timelines,
+)
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress
@@ -72,45 +77,106 @@ def evaluate_bag(
     if begin.is_complete:
         return read_outcome(folder)
     topics = sorted({topic for task in request.tasks for topic in task.topics})
-    total = sum(bag.image_topics[topic] for topic in topics)
+    counts = {topic: bag.image_topics[topic] for topic in topics}
+    total = sum(counts.values())
     baseline_bytes = _baseline_bytes(bag, topics)
     with ExitStack() as exits:
         engine = _open_engine(request, listeners.loading)
         exits.callback(engine.close)
         analyst = FrameAnalyst(request.tasks, engine)
         exits.callback(analyst.close)
-        recording = _open_recording(request, folder, begin, exits)
         report = ReportFiles(
-            folder, begin, header=_header(request), scoring=scoring, recording=recording
+            folder,
+            begin,
+            header=_header(request),
+            scoring=scoring,
+            image_counts=counts,
+            recording=_open_recording(request, folder, begin, exits),
         )
         exits.callback(report.close)
         stop = exits.enter_context(StopRequest())
-        try:
-            # closed before the report is: the bag tells its problems then
-            with closing(bag.frames(topics)) as frames:
-                for number, frame in enumerate(frames):
-                    if stop.is_made:
-                        break
-                    if number < begin.frames:
-                        _pass_by(frame, analyst, report)
-                    else:
-                        _take(frame, analyst, report, baseline_bytes=baseline_bytes)
-                    listeners.done(number + 1, total)
-        except SwapNetError:
-            report.finish(bag.problems, is_complete=False)
-            raise
-        is_complete = not stop.is_made
-        report.finish(bag.problems, is_complete=is_complete)
+        sitting = _Sitting(analyst, report, stop, baseline_bytes=baseline_bytes)
+        is_complete = sitting.go_through(bag, topics, lambda done: listeners.done(done, total))
         measured = {
-            "budget": request.budget,
+            "frames_in_bag": total,
             "elapsed_s": report.elapsed_s,
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
+        write_timelines(folder.timeline, engine.timelines())
         write_figures(folder.figures, _figures(request, folder, measured))
         if is_complete:
             report.mark_complete()
     return read_outcome(folder)
+
+
+class _Sitting:
+    """One sitting of an evaluation. Use from one thread."""
+
+    def __init__(
+        self,
+        analyst: FrameAnalyst,
+        report: ReportFiles,
+        stop: StopRequest,
+        *,
+        baseline_bytes: int,
+    ) -> None:
+        self._analyst = analyst
+        self._report = report
+        self._stop = stop
+        self._baseline_bytes = baseline_bytes
+
+    def __repr__(self) -> str:
+        return f"<_Sitting {self._report!r}>"
+
+    def go_through(
+        self, bag: BagReader, topics: Collection[str], done: Callable[[int], None]
+    ) -> bool:
+        """Take the frames of some topics, until the end or until a stop is asked for.
+
+        Args:
+            bag: where they are.
+            topics: of the images.
+            done: is told how many frames are done.
+
+        Returns:
+            Whether all are done.
+
+        Raises:
+            SwapNetError: an inference failed, or a file cannot be written.
+        """
+        frames_before = self._report.frames
+        try:
+            # closed before the report is: the bag tells its problems then
+            with closing(bag.frames(topics)) as frames:
+                for number, frame in enumerate(frames):
+                    if self._stop.is_made:
+                        break
+                    if number < frames_before:
+                        self._pass_by(frame)
+                    else:
+                        self._take(frame)
+                    done(number + 1)
+        except SwapNetError:
+            self._report.finish(bag.problems, is_complete=False)
+            raise
+        is_complete = not self._stop.is_made
+        self._report.finish(bag.problems, is_complete=is_complete)
+        return is_complete
+
+    def _pass_by(self, frame: SourceFrame) -> None:
+        """Read a frame of an earlier sitting again.
+
+        What is wrong with it, and how it met its labels, belongs to the report.
+        """
+        if not self._report.skip(frame):
+            self._report.record_again(frame, self._analyst.analyse(frame))
+
+    def _take(self, frame: SourceFrame) -> None:
+        memory.reset_peak()
+        answers = self._analyst.analyse(frame)
+        process_bytes = max(0, memory.peak_anonymous_bytes() - self._baseline_bytes)
+        self._report.add(frame, answers, process_bytes=process_bytes)
 
 
 def read_outcome(folder: ReportFolder) -> dict[str, Any]:
@@ -168,24 +234,6 @@ def _open_recording(
     return exits.enter_context(ResultsBag(folder.recording, networks, frames_before=begin.frames))
 
 
-def _pass_by(frame: SourceFrame, analyst: FrameAnalyst, report: ReportFiles) -> None:
-    """Read a frame of an earlier sitting again.
-
-    What is wrong with it, and how it met its labels, belongs to the report.
-    """
-    if not report.skip(frame):
-        report.record_again(frame, analyst.analyse(frame))
-
-
-def _take(
-    frame: SourceFrame, analyst: FrameAnalyst, report: ReportFiles, *, baseline_bytes: int
-) -> None:
-    memory.reset_peak()
-    answers = analyst.analyse(frame)
-    process_bytes = max(0, memory.peak_anonymous_bytes() - baseline_bytes)
-    report.add(frame, answers, process_bytes=process_bytes)
-
-
 def _figures(
     request: DirectRequest, folder: ReportFolder, measured: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -193,6 +241,8 @@ def _figures(
     tail = read_tail(folder.results)
     elapsed_s, frames = measured["elapsed_s"], tail["frames_done"]
     return {
+        "mode": "direct",
+        "budget": request.budget,
         "complete": tail["complete"],
         "frames_done": frames,
         **measured,

@@ -19,6 +19,7 @@ from swapnet_ros.evaluation.direct.results_bag import ResultsBag
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.timings_file import TimingsFile
+from swapnet_ros.evaluation.sample_frames import SampleFrames
 
 _CHECKPOINT_S = 10.0
 
@@ -54,6 +55,31 @@ class ReportFolder:
         """The results as a bag."""
         return self.path / "results_bag"
 
+    @property
+    def timeline(self) -> Path:
+        """One inference of every task: when which block was read and used."""
+        return self.path / "timeline.json"
+
+    @property
+    def comparison(self) -> Path:
+        """What is different under other budgets."""
+        return self.path / "comparison.json"
+
+    @property
+    def curve(self) -> Path:
+        """Latencies that are predicted for other budgets."""
+        return self.path / "curve.json"
+
+    @property
+    def page(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    def forget_sums(self) -> None:
+        """Remove what an earlier evaluation came to: it is not true of a new one."""
+        for path in (self.figures, self.timeline, self.comparison, self.curve, self.page):
+            path.unlink(missing_ok=True)
+
 
 class ReportFiles:
     """Takes frames in, one after the other. Use from one thread."""
@@ -65,6 +91,7 @@ class ReportFiles:
         *,
         header: Mapping[str, Any],
         scoring: Scoring,
+        image_counts: Mapping[str, int],
         recording: ResultsBag | None = None,
     ) -> None:
         """Begin a report, or go on with one.
@@ -74,11 +101,13 @@ class ReportFiles:
             begin: how far the report has come; nothing is kept of one without frames.
             header: what stands before the frames in the results.
             scoring: where accuracy is counted; put into the state that it had.
+            image_counts: how many images each topic has.
             recording: where results are recorded, begun with the same frames; `finish` closes it.
 
         Raises:
             InputError: what a report has to be resumed with is gone.
             ReportError: a file cannot be written.
+            StorageError: the samples cannot be written.
         """
         self._folder = folder
         self._scoring = scoring
@@ -88,6 +117,9 @@ class ReportFiles:
         self._elapsed_before_s = begin.elapsed_s
         self._drawing_s = 0.0
         is_resumed = begin.frames > 0
+        if not is_resumed:
+            folder.forget_sums()
+        self._samples = SampleFrames(folder.path, image_counts, frames_kept=begin.frames)
         with ExitStack() as undo:
             self._results = ResultsFile(
                 folder.results, header, resume_at=begin.results_bytes if is_resumed else 0
@@ -145,6 +177,8 @@ class ReportFiles:
             }
         )
         self._scoring.add(frame, answers)
+        if self._samples.is_wanted(frame):
+            self._draw(frame, answers)
         self._frames += 1
         self._is_torn = False
         if time.monotonic() > self._checkpoint_s + _CHECKPOINT_S:
@@ -224,6 +258,14 @@ class ReportFiles:
         begin_s = time.monotonic()
         self._recording.add(frame, answers)
         memory.return_free_memory()  # a drawing's is not to be taken for the next inference's
+        self._drawing_s += time.monotonic() - begin_s
+
+    def _draw(self, frame: SourceFrame, answers: Sequence[TaskAnswer]) -> None:
+        begin_s = time.monotonic()
+        results = {
+            each.task: each.refusal if each.result is None else each.result for each in answers
+        }
+        self._samples.keep(self._frames, frame, results)
         self._drawing_s += time.monotonic() - begin_s
 
     def _restart_clock(self) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import signal
 
+import cv2
 import pytest
 from rich.console import Console
 
@@ -43,6 +44,10 @@ def _options(out):
     )
 
 
+def _samples(folder):
+    return {path.name: path.read_bytes() for path in (folder / "samples").iterdir()}
+
+
 def _report(folder):
     return json.loads((folder / "results.json").read_text())
 
@@ -59,6 +64,7 @@ def _check_same(folder, whole):
     """The report has the whole one's bytes, in its bag, too, and nothing is left beside it."""
     for name in ("results.json", RECORDED, "results_bag/metadata.yaml"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    assert _samples(folder) == _samples(whole)
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
 
 
@@ -118,6 +124,26 @@ def test_the_same_bag_gives_the_same_bytes_in_any_budget_and_without_the_core(
     console.print(comparison_table(comparison))
     shown = console.export_text()
     assert all(part in shown for part in ("the same", "traffic_sign_classification", "unlimited"))
+
+
+def test_samples_are_drawn_into_frames_of_any_size(whole):
+    samples = json.loads((whole / "samples/samples.json").read_text())["samples"]
+    assert [each["frame"] for each in samples] == list(range(FRAMES))
+    for sample in samples:
+        assert {each["task"] for each in sample["pictures"]} == _TASKS.keys()
+        for picture in sample["pictures"]:
+            height, width = cv2.imread(str(whole / "samples" / picture["file"])).shape[:2]
+            assert width == 448
+            assert height == 336
+
+
+def test_a_timeline_has_every_task_and_is_no_longer_than_its_inference(whole):
+    timeline = json.loads((whole / "timeline.json").read_text())
+    assert timeline.keys() == _TASKS.keys()
+    for task in timeline.values():
+        assert task["uses"][-1]["end_s"] == pytest.approx(task["latency_s"])
+        streamed = {read["block"] for read in task["reads"]}
+        assert all(block < len(task["block_bytes"]) for block in streamed)
 
 
 def test_figures_add_up(whole):
