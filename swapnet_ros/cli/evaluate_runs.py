@@ -20,7 +20,6 @@ from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.direct.whole_file import replace_text
 
 _POLL_S = 0.1
-_FILE = "comparison.json"
 
 
 class EndedError(SwapNetError):
@@ -81,7 +80,7 @@ def compare_runs(runs: Sequence[EvaluateOptions]) -> dict[str, Any]:
         "runs": rows,
     }
     text = json.dumps(comparison, indent=2)
-    replace_text(runs[0].out / _FILE, text + "\n")
+    replace_text(folders[0].comparison, text + "\n")
     read_back: dict[str, Any] = json.loads(text)
     return read_back
 
