@@ -155,9 +155,7 @@ def _evaluate(
         is_complete = not sitting.stop.is_made
         report.finish(bag.problems, is_complete=is_complete)
         measured = {
-            "mode": "direct",
             "frames_in_bag": total,
-            "budget": request.budget,
             "elapsed_s": report.elapsed_s,
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
@@ -248,8 +246,10 @@ def _figures(
     tail = read_tail(folder.results)
     elapsed_s, frames = measured["elapsed_s"], tail["frames_done"]
     return {
+        "mode": "direct",
         "complete": tail["complete"],
         "frames_done": frames,
+        "budget": request.budget,
         **measured,
         "frames_per_s": frames / elapsed_s if elapsed_s else 0.0,
         "process_peak_bytes": process_peak_bytes,

@@ -71,7 +71,8 @@ def _task_blocks(report: ReportRecord, name: str, number: int) -> list[Block]:
         label="Distribution of latencies, and latency over the evaluation",
         height_in=2.7,
     )
-    return [Chart(svg=svg, caption=_caption(own, bins), legend=_legend(run, others))]
+    caption = _caption(own, bins, is_compared=bool(others))
+    return [Chart(svg=svg, caption=caption, legend=_legend(run, others))]
 
 
 def _draw(
@@ -134,12 +135,13 @@ def _legend(run: RunRecord, others: Mapping[str, TaskTimes]) -> list[LegendEntry
     return [*entries, LegendEntry(role="bad", text="stalled, part of it")]
 
 
-def _caption(own: TaskTimes, bins: Bins) -> str:
+def _caption(own: TaskTimes, bins: Bins, *, is_compared: bool) -> str:
     told = f"{counted(len(own.latency_s), 'frame')}. "
     if bins.beyond:
+        where = "where the drawing on the left ends" if is_compared else "and count in the last bar"
         told += (
-            f"{counted(bins.beyond, 'frame')} took more than {milliseconds(bins.edges[-1])}, where "
-            f"the drawing on the left ends; the longest took {milliseconds(max(own.latency_s))}. "
+            f"{counted(bins.beyond, 'frame')} took more than {milliseconds(bins.edges[-1])}, "
+            f"{where}; the longest took {milliseconds(max(own.latency_s))}. "
         )
     stretch = thin(own.frames, own.latency_s).stretch
     if stretch > 1:
