@@ -186,6 +186,10 @@ def _check(options: EvaluateOptions, words: ReplayWords, budgets: str | None) ->
         )
     if options.is_resumed:
         raise InputError("--resume goes on in direct mode; a replay that was stopped starts anew")
+    if options.is_recorded:
+        raise InputError(
+            "--record goes with direct mode; of live nodes, `ros2 bag record` records the topics"
+        )
     if words.against not in (None, UNLIMITED, DIRECT):
         raise InputError(
             f"with --mode replay, --against takes `{UNLIMITED}` (the plain networks) or "

@@ -50,6 +50,7 @@ def evaluate(swapnet, site):
         (("--mode", "replay", "--budgets", "8MiB,9MiB"), "a replay has one, --budget"),
         (("--mode", "replay", "--budget", "unlimited"), "--against unlimited compares a replay"),
         (("--mode", "replay", "--resume"), "a replay that was stopped starts anew"),
+        (("--mode", "replay", "--record"), "`ros2 bag record` records the topics"),
         (("--mode", "replay", "--against", "8MiB"), "or `direct` (direct mode within the same"),
     ],
 )
