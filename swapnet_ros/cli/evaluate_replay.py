@@ -20,6 +20,7 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.direct.label_spec import read_label_spec
 from swapnet_ros.evaluation.direct.label_truth import make_scoring
 from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.report.page import write_report
 from swapnet_ros.replay.live_comparison import write_live_comparison
 from swapnet_ros.replay.player_command import PlayerKind
 
@@ -106,6 +107,7 @@ def evaluate_live(
     comparison = None
     if words.against is not None and outcome["complete"]:
         comparison = _compare(options, words.against)
+    _write_page(options)
     if as_json:
         print(json.dumps({**outcome, "comparison": comparison}, indent=2))
     else:
@@ -140,6 +142,7 @@ def _replay(
         try:
             return replay_bag(request, bag, scoring, status.update)
         except LiveRunError as error:
+            _write_page(options)
             _say(f"replay: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
@@ -205,6 +208,14 @@ def _compare(options: EvaluateOptions, against: str) -> dict[str, Any]:
     if exit_code:
         raise typer.Exit(exit_code)
     return write_live_comparison(ReportFolder(path=options.out), ReportFolder(path=folder))
+
+
+def _write_page(options: EvaluateOptions) -> None:
+    """Write the report for people, where there is one for programs."""
+    folder = ReportFolder(path=options.out)
+    if folder.results.exists():
+        write_report(folder.path, folder.page)
+        _say(f"report: {folder.page}")
 
 
 def _rate(word: str) -> float:
