@@ -54,11 +54,8 @@ class Fleet:
         """
         if not models:
             return {}
-        holdings = list(dict.fromkeys(model.holding for model in models.values()))
-        networks = [_share_of(holding, models) for holding in holdings]
-        doubled_bytes = _buffer_bytes(models) - sum(_buffers_of(h) for h in holdings)
-        plans = plan_together(networks, device, budget_bytes=budget_bytes - doubled_bytes)
-        return dict(zip(holdings, plans, strict=True))
+        plans = plan_together(describe(models), device, budget_bytes=budget_bytes)
+        return dict(zip(_holdings(models), plans, strict=True))
 
     @contextlib.contextmanager
     def reserved(self, name: str) -> Iterator[None]:
@@ -202,8 +199,11 @@ class Fleet:
 
 def describe(models: Models) -> list[SharedNetwork]:
     """Return what planning needs to know of networks; those with equal weights are one."""
-    holdings = dict.fromkeys(model.holding for model in models.values())
-    return [_share_of(holding, models) for holding in holdings]
+    return [_share_of(holding, models) for holding in _holdings(models)]
+
+
+def _holdings(models: Models) -> list[Holding]:
+    return list(dict.fromkeys(model.holding for model in models.values()))
 
 
 def _share_of(holding: Holding, models: Models) -> SharedNetwork:
@@ -213,17 +213,11 @@ def _share_of(holding: Holding, models: Models) -> SharedNetwork:
         name=", ".join(model.name for model in users),
         profile=max(users, key=lambda model: model.inferences).measured_profile,
         rate_hz=sum(rates) if rates else None,
+        users=len(users),
     )
 
 
-def _buffers_of(holding: Holding) -> int:
-    return holding.profile.trace.buffer_bytes
-
-
-def _buffer_bytes(models: Models) -> int:
-    return sum(_buffers_of(model.holding) for model in models.values())
-
-
 def _fixed_bytes(models: Models) -> int:
-    activations = (model.profile.trace.activation_bytes for model in models.values())
-    return _buffer_bytes(models) + max(activations, default=0)
+    traces = [model.profile.trace for model in models.values()]
+    activations = max((trace.activation_bytes for trace in traces), default=0)
+    return sum(trace.buffer_bytes for trace in traces) + activations

@@ -43,16 +43,23 @@ class SharedNetwork:
     Attributes:
         name: for messages.
         rate_hz: inferences per second. None: as often as there is time; counts as 1 Hz.
+        users: how many networks share these weights, each with buffers of its own.
     """
 
     name: str
     profile: NetworkProfile
     rate_hz: float | None
+    users: int = 1
 
     @property
     def weight(self) -> float:
         """How much its latency counts."""
         return self.rate_hz or 1.0
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Of all its users."""
+        return self.users * self.profile.trace.buffer_bytes
 
 
 class _Sum(NamedTuple):
@@ -91,7 +98,9 @@ def plan_together(
     """
     _check_budget(networks, budget_bytes)
     if len(networks) == 1:
-        return [make_plan(networks[0].profile, device, budget_bytes=budget_bytes)]
+        (alone,) = networks
+        others_bytes = alone.buffer_bytes - alone.profile.trace.buffer_bytes
+        return [make_plan(alone.profile, device, budget_bytes=budget_bytes - others_bytes)]
     room_bytes = (budget_bytes - _fixed_bytes(networks)) // PAGE_BYTES * PAGE_BYTES
     curves = [curves_of(network.profile, device) for network in networks]
     weights = [network.weight for network in networks]
@@ -130,9 +139,8 @@ def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
 
 
 def _fixed_bytes(networks: Sequence[SharedNetwork]) -> int:
-    traces = [network.profile.trace for network in networks]
-    activations = max((trace.activation_bytes for trace in traces), default=0)
-    return sum(trace.buffer_bytes for trace in traces) + activations
+    activations = max((n.profile.trace.activation_bytes for n in networks), default=0)
+    return sum(network.buffer_bytes for network in networks) + activations
 
 
 def _outlines(networks: Sequence[SharedNetwork]) -> list[tuple[Outline, ...]]:

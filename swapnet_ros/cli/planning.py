@@ -143,12 +143,13 @@ class NetworkSet:
             name=", ".join(network.name for network in equal),
             profile=self._profiles[number],
             rate_hz=sum(rates) if rates else None,
+            users=len(equal),
         )
 
     @property
     def _fixed_bytes(self) -> int:
+        buffers = sum(shared.buffer_bytes for shared in self._shared)
         traces = [profile.trace for profile in self._profiles]
-        buffers = sum(trace.buffer_bytes for trace in traces)
         return buffers + max((trace.activation_bytes for trace in traces), default=0)
 
 

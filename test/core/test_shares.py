@@ -114,6 +114,24 @@ def test_the_smallest_budget_is_accepted_and_nothing_below_it(
         assert ", ".join(network.name for network in together) in str(refused.value)
 
 
+@given(networks(1, 2), st.integers(2, 3))
+@settings(max_examples=20, deadline=None)
+def test_networks_with_equal_weights_have_buffers_of_their_own(
+    together: list[SharedNetwork], users: int
+) -> None:
+    first, *others = together
+    shared = [replace(first, users=users), *others]
+    more_bytes = (users - 1) * first.profile.trace.buffer_bytes
+    smallest = smallest_shared_budget_bytes(shared)
+    assert smallest == smallest_shared_budget_bytes(together) + more_bytes
+    with pytest.raises(BudgetTooSmallError) as refused:
+        plan_together(shared, _DEVICE, budget_bytes=smallest - 1)
+    assert refused.value.needed_bytes == smallest
+    budget_bytes = _budget(together, 0.5)
+    plans = plan_together(shared, _DEVICE, budget_bytes=budget_bytes + more_bytes)
+    assert plans == plan_together(together, _DEVICE, budget_bytes=budget_bytes)
+
+
 @settings(max_examples=20, deadline=None)
 @given(networks(1, 1, tiles=True), st.floats(0.0, 1.0))
 def test_one_network_alone_gets_the_plan_of_the_budget(
