@@ -19,6 +19,7 @@ from swapnet_ros.evaluation.direct.report_files import ReportFolder
 from swapnet_ros.evaluation.direct.result_json import result_json
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
+from swapnet_ros.evaluation.sample_frames import SampleFrames
 from swapnet_ros.replay.latency_parts import LatencyParts
 from swapnet_ros.replay.play_record import PlayRecord
 
@@ -54,7 +55,7 @@ class Answers:
 
 
 class AnsweredFrames:
-    """Writes `results.json` and `timings.csv` of one play. Use from one thread."""
+    """Writes `results.json`, `timings.csv` and `samples/` of one play. Use from one thread."""
 
     def __init__(
         self, folder: ReportFolder, tasks: Sequence[DirectTask], record: PlayRecord
@@ -66,7 +67,7 @@ class AnsweredFrames:
             tasks: of the scenario.
             record: what came back; is used up.
         """
-        self._tasks, self._record = tasks, record
+        self._folder, self._tasks, self._record = folder, tasks, record
         self._labelled = {task.name: Labelled() for task in tasks}
         self._frames = 0
         header = {"format": FORMAT, "tasks": {task.name: task.describe() for task in tasks}}
@@ -92,10 +93,13 @@ class AnsweredFrames:
             is_complete: the bag was played to its end.
         """
         with closing(self._closing):
+            samples = SampleFrames(self._folder.path, played)
             with closing(bag.frames(list(played))) as frames:
                 for number, frame in enumerate(frames):
                     if frame.index < played[frame.topic]:
-                        self._take(number, frame, scoring)
+                        answers = self._take(number, frame, scoring)
+                        if answers and samples.is_wanted(frame):
+                            samples.keep(number, frame, {a.task: a.result for a in answers})
             self._results.finish(
                 {
                     "complete": is_complete,
@@ -111,7 +115,7 @@ class AnsweredFrames:
             )
         return Answers(frames=self._frames, labelled=self._labelled, unmatched=self._record.left)
 
-    def _take(self, number: int, frame: SourceFrame, scoring: Scoring) -> None:
+    def _take(self, number: int, frame: SourceFrame, scoring: Scoring) -> list[TaskAnswer]:
         looking = [task.name for task in self._tasks if frame.topic in task.topics]
         found: dict[str, Any] = {}
         answers = []
@@ -138,6 +142,7 @@ class AnsweredFrames:
                 self._labelled[name].answered += name in found
         if found:
             self._append(number, frame, found)
+        return answers
 
     def _append(self, number: int, frame: SourceFrame, found: Mapping[str, Any]) -> None:
         height, width = frame.image.shape[:2]

@@ -160,7 +160,7 @@ class _Run:
         is_complete = all(row["complete"] for row in self._rows)
         frames = AnsweredFrames(folder, request.tasks, play.record)
         answers = frames.take_all(self._bag, played, self._scoring, is_complete=is_complete)
-        write_memory(folder.path / "memory.csv", play.memory)
+        write_memory(folder.memory, play.memory)
         figures = {
             "mode": "replay",
             "complete": is_complete,

@@ -195,6 +195,8 @@ def test_all_images_are_answered_and_the_figures_add_up(replay_here, site, tmp_p
         samples = list(csv.DictReader(file))
     assert len(samples) > 5
     assert all(int(each["core_bytes"]) <= int(each["budget_bytes"]) for each in samples)
+    assert len(list((out / "samples").glob("*.jpg"))) == 2 * _IMAGES
+    assert "replay mode" in (out / "report.html").read_text()
 
 
 @pytest.mark.slow  # a second process evaluates in direct mode

@@ -71,13 +71,19 @@ class ReportFolder:
         return self.path / "curve.json"
 
     @property
+    def memory(self) -> Path:
+        """Of a replay: memory over time."""
+        return self.path / "memory.csv"
+
+    @property
     def page(self) -> Path:
         """The report for people."""
         return self.path / "report.html"
 
     def forget_sums(self) -> None:
         """Remove what an earlier evaluation came to: it is not true of a new one."""
-        for path in (self.figures, self.timeline, self.comparison, self.curve, self.page):
+        sums = (self.figures, self.timeline, self.comparison, self.curve, self.memory, self.page)
+        for path in sums:
             path.unlink(missing_ok=True)
 
 
