@@ -162,11 +162,15 @@ class DeviceProfile:
         read_bandwidth_bytes_per_s: sustained direct reads while compute runs.
         read_latency_s: fixed cost of one block's read beside its transfer, with others under way.
         compute_slowdown: by which share compute takes longer while reads run (0.05: 5 %).
+        wake_s: by what compute takes longer for each block that is read, however small: a reading
+            thread wakes and takes a core, and the operator's other threads wait for the one that
+            lost its own. Not measured; see docs/benchmarks.md for where it comes from.
     """
 
     read_bandwidth_bytes_per_s: float
     read_latency_s: float
     compute_slowdown: float
+    wake_s: float = 1e-4
 
     def read_s(self, size_bytes: int) -> float:
         """Predict the time of one block's read."""

@@ -136,6 +136,7 @@ def test_a_scenario_shows_figures_and_leaves_a_video_and_a_summary(start, video,
         assert reader.facts.frame_count == figures["frames_played"]
 
 
+@pytest.mark.slow  # half a minute; `make run` starts three processes
 def test_an_interrupt_ends_the_drive_of_one_network_and_its_children(start, video, tmp_path):
     drive = start("--video", video, *_ALONE, "--duration", "60")
     children = _wait_for_frames(drive)
@@ -153,6 +154,7 @@ def test_an_interrupt_ends_the_drive_of_one_network_and_its_children(start, vide
     )
 
 
+@pytest.mark.slow
 def test_a_crash_of_perception_is_reported(start, video):
     drive = start("--video", video, *_ALONE, "--duration", "60")
     children = _wait_for_frames(drive)
