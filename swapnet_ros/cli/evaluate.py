@@ -21,16 +21,15 @@ from rich.progress import (
 )
 
 from swapnet_core.errors import SwapNetError
+from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
 from swapnet_ros.cli.evaluate_replay import Mode, ReplayWords, evaluate_live
 from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
-from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
+from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
 from swapnet_ros.cli.report import write_curve
-from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
-from swapnet_ros.evaluation.direct.label_spec import LabelSpec, read_label_spec
-from swapnet_ros.evaluation.direct.label_truth import make_scoring
+from swapnet_ros.evaluation.direct.label_spec import LabelSpec
 from swapnet_ros.evaluation.direct.report_files import ReportFolder
 from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
 from swapnet_ros.evaluation.report.page import write_report
@@ -39,57 +38,77 @@ from swapnet_ros.replay.player_command import PlayerKind
 _FAILED, _STOPPED = 1, 130
 
 
+BagArgument = Annotated[
+    Path, typer.Argument(help="The bag: its folder, or one .mcap or .db3 file.")
+]
+ConfigOption = Annotated[Path, typer.Option(help="The scenario's parameter file.")]
+OutOption = Annotated[Path, typer.Option(help="Folder for the report.")]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(help="Memory budget: a size, auto or unlimited; else the scenario's own."),
+]
+BudgetsOption = Annotated[
+    str | None, typer.Option(help="Several budgets, one after the other: 64MiB,128MiB.")
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(help="`unlimited`: compare with the plain networks, with all the memory."),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what was stopped in --out.")
+]
+RecordOption = Annotated[
+    bool, typer.Option("--record", help="Write the results as a bag, too: OUT/results_bag.")
+]
+RemapOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
+]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Ground truth: a topic of the bag, files, or a .yaml that lists them."),
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
+]
+ModeOption = Annotated[
+    Mode, typer.Option(help="direct: without ROS. replay: played into the live nodes.")
+]
+RateOption = Annotated[
+    float | None, typer.Option(help="Replay: bag seconds per second; 1 without it.")
+]
+RatesOption = Annotated[
+    str | None, typer.Option(help="Replay: several rates, one after the other: 0.5,1,2.")
+]
+FindRateOption = Annotated[
+    bool, typer.Option("--find-rate", help="Replay: find the highest with under 5 % drops.")
+]
+PlayerOption = Annotated[PlayerKind | None, typer.Option(help="Replay: who plays; own without it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+PartOption = Annotated[
+    bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
+]
+
+
 def evaluate(
-    bag: Annotated[Path, typer.Argument(help="The bag: its folder, or one .mcap or .db3 file.")],
-    config: Annotated[Path, typer.Option(help="The scenario's parameter file.")],
-    out: Annotated[Path, typer.Option(help="Folder for the report.")],
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Memory budget: a size, auto or unlimited; else the scenario's own."),
-    ] = None,
-    budgets: Annotated[
-        str | None, typer.Option(help="Several budgets, one after the other: 64MiB,128MiB.")
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(help="`unlimited`: compare with the plain networks, with all the memory."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what was stopped in --out.")
-    ] = False,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write the results as a bag, too: OUT/results_bag.")
-    ] = False,
-    remap: Annotated[
-        list[str] | None,
-        typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(help="Ground truth: a topic of the bag, files, or a .yaml that lists them."),
-    ] = None,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
-    ] = None,
-    mode: Annotated[
-        Mode, typer.Option(help="direct: without ROS. replay: played into the live nodes.")
-    ] = Mode.DIRECT,
-    rate: Annotated[
-        float | None, typer.Option(help="Replay: bag seconds per second; 1 without it.")
-    ] = None,
-    rates: Annotated[
-        str | None, typer.Option(help="Replay: several rates, one after the other: 0.5,1,2.")
-    ] = None,
-    find_rate: Annotated[
-        bool, typer.Option("--find-rate", help="Replay: find the highest with under 5 % drops.")
-    ] = False,
-    player: Annotated[
-        PlayerKind | None, typer.Option(help="Replay: who plays; own without it.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    is_part: Annotated[
-        bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
-    ] = False,
+    bag: BagArgument,
+    config: ConfigOption,
+    out: OutOption,
+    budget: BudgetOption = None,
+    budgets: BudgetsOption = None,
+    against: AgainstOption = None,
+    resume: ResumeOption = False,
+    record: RecordOption = False,
+    remap: RemapOption = None,
+    labels: LabelsOption = None,
+    cache_dir: CacheOption = None,
+    mode: ModeOption = Mode.DIRECT,
+    rate: RateOption = None,
+    rates: RatesOption = None,
+    find_rate: FindRateOption = False,
+    player: PlayerOption = None,
+    as_json: JsonOption = False,
+    is_part: PartOption = False,
 ) -> None:
     """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
     is_live = mode is Mode.REPLAY
@@ -128,20 +147,15 @@ def _evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> 
     else:
         Console().print(*figures_tables(outcome), sep="\n")
     if not outcome["complete"]:
-        _say(f"stopped after {outcome['frames_done']} frames; --resume goes on from there")
+        say(f"stopped after {outcome['frames_done']} frames; --resume goes on from there")
         raise typer.Exit(_STOPPED)
 
 
 def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
     """Evaluate one budget in this process, with a progress bar."""
     with ExitStack() as exits:
-        bag = exits.enter_context(BagReader(options.bag))
-        scenario = join_scenario(options.config, bag.image_topics, parse_remaps(options.remaps))
-        for remark in scenario.remarks:
-            _say(remark)
-        spec = read_label_spec(options.labels, tuple(bag.topics))
-        scoring = make_scoring(spec, scenario.tasks, exits.enter_context(BagReader(options.bag)))
-        request = _request(options, scenario, spec)
+        inputs = open_inputs(options, exits)
+        request = _request(options, inputs.scenario, inputs.spec)
         progress = exits.enter_context(_progress_bar())
         bar = progress.add_task(request.budget, total=None)
 
@@ -152,7 +166,7 @@ def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
             progress.update(bar, description=request.budget, completed=frames, total=total)
 
         listeners = Listeners(loading=loading, done=done)
-        return evaluate_bag(request, bag, scoring, listeners)
+        return evaluate_bag(request, inputs.bag, inputs.scoring, listeners)
 
 
 def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
@@ -204,14 +218,14 @@ def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
                     progress=status.update,
                 )
             except KeyboardInterrupt:
-                _say("the curve of latency over budget is left out")
+                say("the curve of latency over budget is left out")
             except SwapNetError as error:  # the evaluation is done, and its report counts more
-                _say(f"the curve of latency over budget is left out: {error}")
+                say(f"the curve of latency over budget is left out: {error}")
     for options in runs:
         folder = ReportFolder(path=options.out)
         if folder.results.exists():
             write_report(folder.path, folder.page)
-            _say(f"report: {folder.page}")
+            say(f"report: {folder.page}")
 
 
 def _progress_bar() -> Progress:
@@ -224,7 +238,3 @@ def _progress_bar() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
-
-
-def _say(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -12,20 +12,19 @@ import typer
 from rich.console import Console
 
 from swapnet_core.errors import InputError
+from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.cli.evaluate_runs import evaluate_each
-from swapnet_ros.cli.evaluate_scenario import JoinedScenario, join_scenario, parse_remaps
+from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.replay_view import replay_tables
-from swapnet_ros.evaluation.bags.reader import BagReader
-from swapnet_ros.evaluation.direct.label_spec import read_label_spec
-from swapnet_ros.evaluation.direct.label_truth import make_scoring
 from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.request import UNLIMITED
 from swapnet_ros.evaluation.report.page import write_report
 from swapnet_ros.replay.live_comparison import write_live_comparison
 from swapnet_ros.replay.player_command import PlayerKind
 
 _FAILED, _STOPPED = 1, 130
-UNLIMITED, DIRECT = "unlimited", "direct"
+DIRECT = "direct"
 
 
 class Mode(str, Enum):
@@ -113,7 +112,7 @@ def evaluate_live(
     else:
         Console().print(*replay_tables(outcome, comparison), sep="\n")
     if not outcome["complete"]:
-        _say(f"stopped after {outcome['frames_played']} images; the report is of these")
+        say(f"stopped after {outcome['frames_played']} images; the report is of these")
         raise typer.Exit(_STOPPED)
     if comparison is not None and not comparison["is_equal"]:
         raise typer.Exit(_FAILED)
@@ -131,22 +130,17 @@ def _replay(
             "and this workspace's install/setup.bash first, or leave --mode replay out"
         ) from error
     with ExitStack() as exits:
-        bag = exits.enter_context(BagReader(options.bag))
-        scenario = join_scenario(options.config, bag.image_topics, parse_remaps(options.remaps))
-        for remark in scenario.remarks:
-            _say(remark)
-        spec = read_label_spec(options.labels, tuple(bag.topics))
-        scoring = make_scoring(spec, scenario.tasks, exits.enter_context(BagReader(options.bag)))
-        request = _request(options, words, rates, scenario)
+        inputs = open_inputs(options, exits)
+        request = _request(options, words, rates, inputs.scenario)
         status = exits.enter_context(Console(stderr=True).status("starting the nodes"))
         try:
-            return replay_bag(request, bag, scoring, status.update)
+            return replay_bag(request, inputs.bag, inputs.scoring, status.update)
         except LiveRunError as error:
             _write_page(options)
-            _say(f"replay: {error}")
+            say(f"replay: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            _say("stopped; no report was written")
+            say("stopped; no report was written")
             raise typer.Exit(_STOPPED) from error
 
 
@@ -215,7 +209,7 @@ def _write_page(options: EvaluateOptions) -> None:
     folder = ReportFolder(path=options.out)
     if folder.results.exists():
         write_report(folder.path, folder.page)
-        _say(f"report: {folder.page}")
+        say(f"report: {folder.page}")
 
 
 def _rate(word: str) -> float:
@@ -226,7 +220,3 @@ def _rate(word: str) -> float:
     if not 0 < rate < float("inf"):
         raise InputError(f"a rate is how many bag seconds pass in one, such as 0.5, not {word!r}")
     return rate
-
-
-def _say(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
