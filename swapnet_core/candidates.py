@@ -157,13 +157,10 @@ def evaluate(
     runs = partition.runs
     read_s = [0.0 if stays else runs[run].read_s for run, stays in zip(uses, in_place, strict=True)]
     head_s, *after_s = compute_s
-    disturbed_s = [
-        duration_s if stays else duration_s + device.wake_s
-        for duration_s, stays in zip(after_s, in_place, strict=True)
-    ]
     timeline = simulate(
-        Uses(read_s=read_s, compute_s=disturbed_s, gates=gates, head_compute_s=head_s),
+        Uses(read_s=read_s, compute_s=after_s, gates=gates, head_compute_s=head_s),
         compute_slowdown=device.compute_slowdown,
+        wake_s=device.wake_s,
     )
     return Candidate(
         partition=partition,

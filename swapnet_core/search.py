@@ -139,8 +139,8 @@ def losses_by_run(candidate: Candidate, device: DeviceProfile) -> dict[int, floa
             read_s = candidate.read_s[use]
             stalled_s = min(late_s, read_s)
             beside_s = (read_s - stalled_s) * (1.0 - 1.0 / slow)
-            losses_s[candidate.uses[use]] += stalled_s + beside_s
-            losses_s[candidate.uses[use]] += device.wake_s if read_s > 0.0 else 0.0
+            wake_s = device.wake_s if read_s > 0.0 else 0.0
+            losses_s[candidate.uses[use]] += stalled_s + beside_s + wake_s
         if not timeline.is_queued[use]:
             late_s = 0.0
     return losses_s

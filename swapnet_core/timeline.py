@@ -111,19 +111,24 @@ def read_anew(blocks: Sequence[int], gates: list[int], in_place: list[bool]) -> 
         last[block] = use
 
 
-def simulate(uses: Uses, *, compute_slowdown: float) -> Timeline:
+def simulate(uses: Uses, *, compute_slowdown: float, wake_s: float) -> Timeline:
     """Predict one inference among many of the same network, back to back.
 
     Args:
         uses: of one inference.
         compute_slowdown: by which share compute takes longer while reads run.
+        wake_s: by what compute takes longer for each block that is read.
 
     Returns:
         The timeline of the last simulated inference.
     """
     if not uses.read_s:
         return Timeline(latency_s=uses.head_compute_s, stall_s=0.0, stalls_s=(), is_queued=())
-    latency_s, stalls_s, is_queued = _run_cycles(uses, 1.0 + compute_slowdown)
+    compute_s = [
+        duration_s + wake_s if read_s > 0.0 else duration_s
+        for duration_s, read_s in zip(uses.compute_s, uses.read_s, strict=True)
+    ]
+    latency_s, stalls_s, is_queued = _run_cycles(uses, compute_s, 1.0 + compute_slowdown)
     return Timeline(
         latency_s=latency_s,
         stall_s=sum(stalls_s),
@@ -132,10 +137,12 @@ def simulate(uses: Uses, *, compute_slowdown: float) -> Timeline:
     )
 
 
-def _run_cycles(uses: Uses, slow: float) -> tuple[float, list[float], list[bool]]:
+def _run_cycles(
+    uses: Uses, compute_s: Sequence[float], slow: float
+) -> tuple[float, list[float], list[bool]]:
     """Return latency, stalls and queued reads of the last of `_CYCLES` inferences."""
-    count = len(uses.read_s)
-    read_s, compute_s = uses.read_s, uses.compute_s
+    read_s = uses.read_s
+    count = len(read_s)
     beside_share = 1.0 - 1.0 / slow
     at_once, opens = _openings(uses.gates)
     now_s = reader_s = start_s = 0.0

@@ -32,7 +32,7 @@ def predict_latency_s(
         for block, stays in zip(plan.uses, in_place, strict=True)
     ]
     uses = Uses(read_s=read_s, compute_s=uses_s, gates=gates, head_compute_s=head_s)
-    return simulate(uses, compute_slowdown=device.compute_slowdown).latency_s
+    return simulate(uses, compute_slowdown=device.compute_slowdown, wake_s=device.wake_s).latency_s
 
 
 def _compute_by_use(plan: SwapPlan, profile: NetworkProfile) -> list[float]:

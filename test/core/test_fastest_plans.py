@@ -79,12 +79,10 @@ def _simulate(
         for block, stays in zip(uses, in_place, strict=True)
     ]
     head_s += profile.trace.head_compute_s
-    disturbed_s = [
-        duration_s if stays else duration_s + device.wake_s
-        for duration_s, stays in zip(compute_s, in_place, strict=True)
-    ]
-    sequence = Uses(read_s=read_s, compute_s=disturbed_s, gates=gates, head_compute_s=head_s)
-    return simulate(sequence, compute_slowdown=device.compute_slowdown).latency_s
+    sequence = Uses(read_s=read_s, compute_s=compute_s, gates=gates, head_compute_s=head_s)
+    return simulate(
+        sequence, compute_slowdown=device.compute_slowdown, wake_s=device.wake_s
+    ).latency_s
 
 
 @st.composite

@@ -10,7 +10,11 @@ from swapnet_core.timeline import Timeline, Uses, find_gates, read_anew, simulat
 
 
 def _simulate(
-    uses: list[tuple[float, float, int]], *, slowdown: float = 0.0, head_s: float = 0.0
+    uses: list[tuple[float, float, int]],
+    *,
+    slowdown: float = 0.0,
+    wake_s: float = 0.0,
+    head_s: float = 0.0,
 ) -> Timeline:
     """Simulate uses given as `(read_s, compute_s, gate)`."""
     sequence = Uses(
@@ -19,7 +23,7 @@ def _simulate(
         gates=[use[2] for use in uses],
         head_compute_s=head_s,
     )
-    return simulate(sequence, compute_slowdown=slowdown)
+    return simulate(sequence, compute_slowdown=slowdown, wake_s=wake_s)
 
 
 def test_without_streamed_blocks_only_compute_remains() -> None:
@@ -51,6 +55,11 @@ def test_where_reads_take_longer_the_bandwidth_decides() -> None:
 def test_compute_slows_down_while_reads_run() -> None:
     # 0.1 s of each use's compute runs at half speed beside the next read
     assert _simulate([(0.1, 0.2, 2)] * 4, slowdown=1.0).latency_s == pytest.approx(4 * 0.25)
+
+
+def test_each_read_wakes_a_thread_at_the_expense_of_compute() -> None:
+    timeline = _simulate([(0.1, 0.2, 2), (0.0, 0.2, 2), (0.1, 0.2, 2)], wake_s=0.01)
+    assert timeline.latency_s == pytest.approx(3 * 0.2 + 2 * 0.01)
 
 
 def test_a_read_of_nothing_costs_nothing() -> None:
