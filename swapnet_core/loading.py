@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,8 @@ from swapnet_core.specs import (
     trace_to_json,
 )
 from swapnet_core.tensors import element_type, to_bytes
-from swapnet_core.tracer import (
-    TRACE_VERSION,
-    Compute,
-    InMemoryLender,
-    OnFree,
-    TracedCall,
-    trace,
-)
+from swapnet_core.traced_call import Compute, InMemoryLender, OnFree, TracedCall
+from swapnet_core.tracer import TRACE_VERSION, trace
 
 _LOG = logging.getLogger(__name__)
 _BOOKKEEPING_BYTES = 512 * KIB
@@ -344,7 +338,7 @@ def _with_bookkeeping(found: NetworkTrace, opened: _Opened) -> NetworkTrace:
     per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
     skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
     kept_bytes = _BOOKKEEPING_BYTES + per_weight + skeleton
-    return replace(found, activation_bytes=found.activation_bytes + kept_bytes)
+    return found.holding_more(kept_bytes)
 
 
 def _profile(found: NetworkTrace, block_file: blockfile.BlockFile) -> NetworkProfile:
