@@ -41,7 +41,7 @@ from swapnet_core.traced_call import Compute, InMemoryLender, OnFree, TracedCall
 from swapnet_core.tracer import TRACE_VERSION, trace
 
 _LOG = logging.getLogger(__name__)
-_BOOKKEEPING_BYTES = 512 * KIB
+_BOOKKEEPING_BYTES = 2048 * KIB
 _BOOKKEEPING_PER_WEIGHT_BYTES = 6 * KIB
 _SKELETON_PER_MODULE_BYTES = 5 * KIB
 

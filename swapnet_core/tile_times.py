@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from swapnet_core.specs import WeightSpec, typical_tile_rows
 from swapnet_core.tiles import TiledCall, weight_read_by
 
-_TIMED_SHAPES = 4
+_TIMED_SHAPES = 3
 _REPEATS = 3
 
 

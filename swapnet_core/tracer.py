@@ -69,9 +69,9 @@ def trace(call: TracedCall) -> NetworkTrace:
         passes += [call.compute(lambda: _timed_pass(call)) for _ in range(_TIMED_PASSES - 1)]
     layers, access_steps, steps = form_layers(call.weights, record, tileable)
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
-    per_tile_s = call.compute(lambda: _tile_pass(call, tileable)) if tileable else ()
+    per_tile_s, kernel_bytes = call.compute(lambda: _tile_pass(call, tileable))
     head, *parts = _by_steps(record.live, access_steps, len(steps))
-    return NetworkTrace(
+    traced = NetworkTrace(
         weights=tuple(call.weights),
         layers=layers,
         accesses=tuple(record.accesses),
@@ -85,6 +85,7 @@ def trace(call: TracedCall) -> NetworkTrace:
         step_tile_activation_bytes=tuple(held.of(part.cut_bytes) for part in parts),
         buffer_bytes=call.buffer_bytes,
     )
+    return traced.holding_more(held.kernel_bytes + kernel_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +95,12 @@ class _Held:
     Attributes:
         whole: live and held bytes with all layers whole.
         cut: the same, with those cut that make a difference.
+        kernel_bytes: what stays of having tried that.
     """
 
     whole: tuple[int, int]
     cut: tuple[int, int]
+    kernel_bytes: int = 0
 
     def of(self, live_bytes: int) -> int:
         """Return what is held where so much is live at most."""
@@ -123,9 +126,9 @@ def _weigh(call: TracedCall, record: AccessRecord, again: AccessRecord, stayed: 
         record.live[access + 1].tile_bytes = tried.live[access + 1].tile_bytes
     cut_bytes = record.cut_peak_bytes
     by_tiles = _watch_again(call, frozenset(high))
-    held_bytes = stayed + tried_stayed + by_tiles.cut_peak_bytes
+    held_bytes = stayed + by_tiles.cut_peak_bytes
     cut = (cut_bytes, min(_activation_bytes(cut_bytes, held_bytes), whole[1]))
-    return _Held(whole=whole, cut=cut)
+    return _Held(whole=whole, cut=cut, kernel_bytes=tried_stayed)
 
 
 def _high_operators(record: AccessRecord) -> list[int]:
@@ -255,13 +258,16 @@ def _timed_pass(call: TracedCall) -> _TimedPass:
     return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]))
 
 
-def _tile_pass(call: TracedCall, tileable: Mapping[int, int]) -> Sequence[float]:
-    """Return for every access by how much longer its operator takes for each tile."""
+def _tile_pass(call: TracedCall, tileable: Mapping[int, int]) -> tuple[Sequence[float], int]:
+    """Return by how much longer each access's operator takes per tile, and what stays of it."""
+    if not tileable:
+        return (), 0
     times = TileTimes(call.weights, tileable, lambda weight: call.lender.lend(weight, _ignore))
     call.set_source(times)
+    base_bytes = _held_bytes(call)
     with times:
         run_traced(call)
-    return times.per_tile_s()
+    return times.per_tile_s(), max(0, _held_bytes(call) - base_bytes)
 
 
 def _step_times(
