@@ -5,33 +5,26 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 import typer
 from rich.console import Console
 
 from swapnet_core.errors import InputError
+from swapnet_ros.cli.evaluate import Mode
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.cli.evaluate_runs import evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.replay_view import replay_tables
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.request import UNLIMITED
 from swapnet_ros.evaluation.report.page import write_report
 from swapnet_ros.replay.live_comparison import write_live_comparison
-from swapnet_ros.replay.player_command import PlayerKind
+from swapnet_ros.replay.player_kind import PlayerKind
 
 _FAILED, _STOPPED = 1, 130
 DIRECT = "direct"
-
-
-class Mode(str, Enum):
-    """How a bag gets to the tasks."""
-
-    DIRECT = "direct"
-    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

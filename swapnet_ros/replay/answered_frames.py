@@ -15,7 +15,7 @@ from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.engines import InferenceCost
 from swapnet_ros.evaluation.direct.evaluation import FORMAT
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.result_json import result_json
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from swapnet_ros.evaluation.direct.evaluation import read_outcome
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.results_file import read_frames, read_tail
 
 _SHOWN = 10

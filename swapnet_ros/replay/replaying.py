@@ -16,14 +16,15 @@ from swapnet_ros.evaluation.direct.evaluation import read_outcome
 from swapnet_ros.evaluation.direct.figures import write_figures
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import read_progress
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.run_summary import describe_machine, describe_versions
 from swapnet_ros.nodes.live_run import LiveRunError
 from swapnet_ros.replay.answered_frames import AnsweredFrames, count_played, remove_stale
 from swapnet_ros.replay.memory_watch import write_memory
-from swapnet_ros.replay.player_command import Player, PlayerKind, require_ros2bag, storage_of
+from swapnet_ros.replay.player_command import Player, require_ros2bag, storage_of
+from swapnet_ros.replay.player_kind import PlayerKind
 from swapnet_ros.replay.rate_search import (
     SearchBounds,
     Trial,

@@ -26,7 +26,8 @@ from swapnet_ros.evaluation.direct.figures import (
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress
-from swapnet_ros.evaluation.direct.report_files import ReportFiles, ReportFolder
+from swapnet_ros.evaluation.direct.report_files import ReportFiles
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag, remove_results_bag
 from swapnet_ros.evaluation.direct.results_file import read_tail

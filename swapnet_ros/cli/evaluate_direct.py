@@ -1,0 +1,138 @@
+"""`swapnet evaluate` in direct mode: one budget in this process, or several one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from swapnet_core.errors import SwapNetError
+from swapnet_ros.cli.evaluate_curve import write_curve
+from swapnet_ros.cli.evaluate_inputs import open_inputs, say
+from swapnet_ros.cli.evaluate_options import EvaluateOptions
+from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
+from swapnet_ros.cli.evaluate_scenario import JoinedScenario
+from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
+from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
+from swapnet_ros.evaluation.direct.label_spec import LabelSpec
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
+from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
+from swapnet_ros.evaluation.report.page import write_report
+
+_FAILED, _STOPPED = 1, 130
+
+
+def evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> None:
+    """Evaluate one budget, and show what it came to."""
+    outcome = _evaluate_here(options)
+    if not is_part:
+        _write_pages([options], is_complete=outcome["complete"])
+    if as_json:
+        print(json.dumps(outcome, indent=2))
+    else:
+        Console().print(*figures_tables(outcome), sep="\n")
+    if not outcome["complete"]:
+        say(f"stopped after {outcome['frames_done']} frames; --resume goes on from there")
+        raise typer.Exit(_STOPPED)
+
+
+def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
+    """Evaluate one budget in this process, with a progress bar."""
+    with ExitStack() as exits:
+        inputs = open_inputs(options, exits)
+        request = _request(options, inputs.scenario, inputs.spec)
+        progress = exits.enter_context(_progress_bar())
+        bar = progress.add_task(request.budget, total=None)
+
+        def loading(task: str) -> None:
+            progress.update(bar, description=f"{request.budget}: loading {task}")
+
+        def done(frames: int, total: int) -> None:
+            progress.update(bar, description=request.budget, completed=frames, total=total)
+
+        listeners = Listeners(loading=loading, done=done)
+        return evaluate_bag(request, inputs.bag, inputs.scoring, listeners)
+
+
+def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
+    return DirectRequest(
+        bag=options.bag,
+        out=options.out,
+        tasks=scenario.tasks,
+        budget=options.budget or scenario.budget,
+        device=scenario.device,
+        cache_dir=options.cache_dir or scenario.cache_dir,
+        is_resumed=options.is_resumed,
+        is_recorded=options.is_recorded,
+        labels=spec.to_json(),
+        configuration={
+            "command": options.to_json(),
+            "tasks": {task.name: dict(task.values) for task in scenario.tasks},
+        },
+    )
+
+
+def evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: bool) -> None:
+    """Evaluate several budgets, each in a process of its own, and compare them."""
+    runs = [options] + [
+        replace(options, budget=budget, out=options.out / budget) for budget in budgets[1:]
+    ]
+    exit_code = evaluate_each(runs)
+    comparison = {} if exit_code else compare_runs(runs)
+    _write_pages(runs, is_complete=not exit_code)
+    if exit_code:
+        raise typer.Exit(exit_code)
+    if as_json:
+        print(json.dumps(comparison, indent=2))
+    else:
+        Console().print(comparison_table(comparison))
+    if not comparison["is_equal"]:
+        raise typer.Exit(_FAILED)
+
+
+def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
+    """Write the page of every evaluation that has begun; the first one's has a curve, too."""
+    first = runs[0]
+    if is_complete and first.budget != UNLIMITED:
+        with Console(stderr=True).status("latency over budget") as status:
+            try:
+                write_curve(
+                    ReportFolder(path=first.out),
+                    first.config,
+                    cache_dir=first.cache_dir,
+                    progress=status.update,
+                )
+            except KeyboardInterrupt:
+                say("the curve of latency over budget is left out")
+            except SwapNetError as error:  # the evaluation is done, and its report counts more
+                say(f"the curve of latency over budget is left out: {error}")
+    for options in runs:
+        folder = ReportFolder(path=options.out)
+        if folder.results.exists():
+            write_report(folder.path, folder.page)
+            say(f"report: {folder.page}")
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
