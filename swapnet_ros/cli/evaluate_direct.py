@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -19,18 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from swapnet_core.errors import SwapNetError
-from swapnet_ros.cli.evaluate_curve import write_curve
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
+from swapnet_ros.cli.evaluate_pages import write_pages
 from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
 from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
 from swapnet_ros.evaluation.direct.label_spec import LabelSpec
-from swapnet_ros.evaluation.direct.report_folder import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
-from swapnet_ros.evaluation.report.page import write_report
+from swapnet_ros.evaluation.direct.request import DirectRequest
 
 _FAILED, _STOPPED = 1, 130
 
@@ -39,7 +35,7 @@ def evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> N
     """Evaluate one budget, and show what it came to."""
     outcome = _evaluate_here(options)
     if not is_part:
-        _write_pages([options], is_complete=outcome["complete"])
+        write_pages([options], with_curve=outcome["complete"])
     if as_json:
         print(json.dumps(outcome, indent=2))
     else:
@@ -92,7 +88,7 @@ def evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: b
     ]
     exit_code = evaluate_each(runs)
     comparison = {} if exit_code else compare_runs(runs)
-    _write_pages(runs, is_complete=not exit_code)
+    write_pages(runs, with_curve=not exit_code)
     if exit_code:
         raise typer.Exit(exit_code)
     if as_json:
@@ -101,29 +97,6 @@ def evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: b
         Console().print(comparison_table(comparison))
     if not comparison["is_equal"]:
         raise typer.Exit(_FAILED)
-
-
-def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
-    """Write the page of every evaluation that has begun; the first one's has a curve, too."""
-    first = runs[0]
-    if is_complete and first.budget != UNLIMITED:
-        with Console(stderr=True).status("latency over budget") as status:
-            try:
-                write_curve(
-                    ReportFolder(path=first.out),
-                    first.config,
-                    cache_dir=first.cache_dir,
-                    progress=status.update,
-                )
-            except KeyboardInterrupt:
-                say("the curve of latency over budget is left out")
-            except SwapNetError as error:  # the evaluation is done, and its report counts more
-                say(f"the curve of latency over budget is left out: {error}")
-    for options in runs:
-        folder = ReportFolder(path=options.out)
-        if folder.results.exists():
-            write_report(folder.path, folder.page)
-            say(f"report: {folder.page}")
 
 
 def _progress_bar() -> Progress:

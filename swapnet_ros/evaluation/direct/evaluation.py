@@ -15,14 +15,10 @@ from swapnet_core.cache import default_cache_dir
 from swapnet_core.errors import InputError, SwapNetError
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
+from swapnet_ros.evaluation.direct.account_files import write_accounts
 from swapnet_ros.evaluation.direct.beginning import find_beginning
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
-from swapnet_ros.evaluation.direct.figures import (
-    join_tasks,
-    sum_up,
-    write_figures,
-    write_timelines,
-)
+from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress
@@ -161,7 +157,8 @@ def _evaluate(
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
-        write_timelines(folder.timeline, engine.timelines())
+        rates_hz = {task.name: task.rate_hz for task in request.tasks}
+        write_accounts(folder, engine.accounts(), rates_hz)
         write_figures(folder.figures, _figures(request, folder, measured))
         if is_complete:
             report.mark_complete()

@@ -48,6 +48,11 @@ class ReportFolder:
         return self.path / "comparison.json"
 
     @property
+    def profiles(self) -> Path:
+        """What planning knows of every task's network, at the speeds of the evaluation."""
+        return self.path / "profiles.json"
+
+    @property
     def curve(self) -> Path:
         """Latencies that are predicted for other budgets."""
         return self.path / "curve.json"
@@ -64,6 +69,6 @@ class ReportFolder:
 
     def forget_sums(self) -> None:
         """Remove what an earlier evaluation came to: it is not true of a new one."""
-        sums = (self.figures, self.timeline, self.comparison, self.curve, self.memory, self.page)
-        for path in sums:
+        accounts = (self.timeline, self.profiles, self.curve)
+        for path in (self.figures, *accounts, self.comparison, self.memory, self.page):
             path.unlink(missing_ok=True)

@@ -42,8 +42,8 @@ def budgets_section(report: ReportRecord) -> Section:
     if charts:
         told = Text(
             text="Dots are measured medians, with a line up to the 90th percentile; the curve is "
-            "what `swapnet plan` predicts, from the networks' compute times when they were first "
-            "loaded on this machine, back to back with others of the same network."
+            "what `swapnet plan` predicts, at the speeds that networks and storage had in this "
+            "evaluation, for inferences back to back with others of the same network."
         )
         parts += [Part(title="Latency over budget", blocks=[told]), *charts]
     else:
