@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
 from swapnet_ros.cli.evaluate_pages import write_pages
-from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
+from swapnet_ros.cli.evaluate_runs import EndedError, compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
 from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
@@ -33,7 +34,7 @@ _FAILED, _STOPPED = 1, 130
 
 def evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> None:
     """Evaluate one budget, and show what it came to."""
-    outcome = _evaluate_here(options)
+    outcome = _evaluate_here(options, is_part=is_part)
     if not is_part:
         write_pages([options], with_curve=outcome["complete"])
     if as_json:
@@ -45,22 +46,34 @@ def evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> N
         raise typer.Exit(_STOPPED)
 
 
-def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
-    """Evaluate one budget in this process, with a progress bar."""
-    with ExitStack() as exits:
-        inputs = open_inputs(options, exits)
-        request = _request(options, inputs.scenario, inputs.spec)
-        progress = exits.enter_context(_progress_bar())
-        bar = progress.add_task(request.budget, total=None)
+def _evaluate_here(options: EvaluateOptions, *, is_part: bool) -> dict[str, Any]:
+    """Evaluate one budget in this process, with a progress bar.
 
-        def loading(task: str) -> None:
-            progress.update(bar, description=f"{request.budget}: loading {task}")
+    Where it ends with an error after some frames, the page is of these.
+    """
+    done_here = 0
+    try:
+        with ExitStack() as exits:
+            inputs = open_inputs(options, exits)
+            request = _request(options, inputs.scenario, inputs.spec)
+            progress = exits.enter_context(_progress_bar())
+            bar = progress.add_task(request.budget, total=None)
 
-        def done(frames: int, total: int) -> None:
-            progress.update(bar, description=request.budget, completed=frames, total=total)
+            def loading(task: str) -> None:
+                progress.update(bar, description=f"{request.budget}: loading {task}")
 
-        listeners = Listeners(loading=loading, done=done)
-        return evaluate_bag(request, inputs.bag, inputs.scoring, listeners)
+            def done(frames: int, total: int) -> None:
+                nonlocal done_here
+                done_here = frames
+                progress.update(bar, description=request.budget, completed=frames, total=total)
+
+            listeners = Listeners(loading=loading, done=done)
+            return evaluate_bag(request, inputs.bag, inputs.scoring, listeners)
+    except Exception:
+        if done_here and not is_part:
+            with suppress(SwapNetError):  # the first error is told
+                write_pages([options], with_curve=False)
+        raise
 
 
 def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
@@ -86,7 +99,11 @@ def evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: b
     runs = [options] + [
         replace(options, budget=budget, out=options.out / budget) for budget in budgets[1:]
     ]
-    exit_code = evaluate_each(runs)
+    try:
+        exit_code = evaluate_each(runs)
+    except EndedError:
+        write_pages(runs, with_curve=False)
+        raise
     comparison = {} if exit_code else compare_runs(runs)
     write_pages(runs, with_curve=not exit_code)
     if exit_code:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from swapnet_core.errors import InputError
+from swapnet_core.errors import InputError, SwapNetError
 from swapnet_ros.cli.evaluate import Mode
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
@@ -132,6 +132,12 @@ def _replay(
             write_pages([options], with_curve=False)
             say(f"replay: {error}")
             raise typer.Exit(error.exit_code) from error
+        except SwapNetError:
+            folder = ReportFolder(path=options.out)
+            if not folder.page.exists():  # of this replay: an earlier one's was removed
+                with suppress(SwapNetError):  # the first error is told
+                    write_pages([options], with_curve=False)
+            raise
         except KeyboardInterrupt as error:
             say("stopped; no report was written")
             raise typer.Exit(_STOPPED) from error

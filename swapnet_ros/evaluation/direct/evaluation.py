@@ -12,7 +12,7 @@ import torch
 
 from swapnet_core import memory
 from swapnet_core.cache import default_cache_dir
-from swapnet_core.errors import InputError, SwapNetError
+from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.account_files import write_accounts
@@ -146,7 +146,7 @@ def _evaluate(
             with closing(bag.frames(topics)) as frames:
                 for done in _take_frames(frames, analyst, report, sitting):
                     listeners.done(done, total)
-        except SwapNetError:
+        except Exception:  # also a network's own: what was done before stays a report
             report.finish(bag.problems, is_complete=False)
             raise
         is_complete = not sitting.stop.is_made
