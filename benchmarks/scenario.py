@@ -126,7 +126,7 @@ def main() -> None:
         inputs = {name: network.inputs for name, network in networks.items()}
         periods_s = {name: 1.0 / rate_hz for name, rate_hz in rates_hz.items()}
         site = Site(runtime, models, inputs, expected, periods_s)
-        demand_bytes = _demand_bytes(models)
+        demand_bytes = runtime.report().demand_bytes
         _print_tasks(site, plain_s, demand_bytes)
         arms = _arms(demand_bytes, options.ratios)
         for number in range(max(1, round(options.seconds / _SLICE_S))):
@@ -174,14 +174,6 @@ def _time(runtime: SwapRuntime, infer: Any) -> float:
 def _rates(plain_s: dict[str, float]) -> dict[str, float]:
     share = sum(task.relative_rate * plain_s[task.name] for task in TASKS)
     return {task.name: task.relative_rate * _COMPUTE_SHARE / share for task in TASKS}
-
-
-def _demand_bytes(models: dict[str, SwappedModel]) -> int:
-    """Weights and buffers of all, and the largest activation peak: one computes at a time."""
-    profiles = [model.profile for model in models.values()]
-    peaks = [profile.trace.activation_bytes for profile in profiles]
-    weights = sum(p.demand_bytes - peak for p, peak in zip(profiles, peaks, strict=True))
-    return weights + max(peaks)
 
 
 def _arms(demand_bytes: int, ratios: Sequence[float]) -> list[Arm]:

@@ -128,7 +128,7 @@ class SwappedEngine:
         report = self._runtime.report()
         return {
             "budget_bytes": report.budget_bytes,
-            "demand_bytes": self._demand_bytes(report.models),
+            "demand_bytes": report.demand_bytes,
             "core_peak_bytes": report.peak_bytes,
             "storage": {
                 "read_bandwidth_bytes_per_s": report.read_bandwidth_bytes_per_s,
@@ -146,15 +146,6 @@ class SwappedEngine:
     def close(self) -> None:
         """Give all memory back; may be called again."""
         self._runtime.close()
-
-    def _demand_bytes(self, models: Mapping[str, ModelStats]) -> int:
-        """What all need together with everything in memory, one inference at a time.
-
-        Equal networks are held once, by one plan, and so they count once.
-        """
-        held = {id(model.plan): models[name] for name, model in self._models.items()}.values()
-        kept_bytes = sum(each.demand_bytes - each.activation_bytes for each in held)
-        return kept_bytes + max((each.activation_bytes for each in held), default=0)
 
     def _plan(self, name: str, stats: ModelStats) -> dict[str, Any]:
         return {
