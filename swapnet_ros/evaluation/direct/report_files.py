@@ -217,6 +217,9 @@ class ReportFiles:
     def _keep(self, *, is_complete: bool = False) -> None:
         """Note the place from which an evaluation that ends now, however it ends, goes on."""
         self._checkpoint_s = time.monotonic()
+        # first what the note speaks of: a power cut must not leave the note alone
+        self._results.sync()
+        self._timings.sync()
         write_progress(
             self._folder.progress,
             Progress(

@@ -89,6 +89,14 @@ class TimingsFile:
             rows.append(",".join(row) + "\n")
         self._file.append("".join(rows).encode())
 
+    def sync(self) -> None:
+        """See `GrownFile.sync`.
+
+        Raises:
+            ReportError: it cannot be written to the disk.
+        """
+        self._file.sync()
+
     def close(self) -> None:
         """Close the file; may be called again."""
         self._file.close()
