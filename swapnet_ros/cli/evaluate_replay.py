@@ -18,8 +18,8 @@ from swapnet_ros.cli.evaluate_pages import write_pages
 from swapnet_ros.cli.evaluate_runs import evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.replay_view import replay_tables
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.direct.report_folder import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED
 from swapnet_ros.replay.live_comparison import write_live_comparison
 from swapnet_ros.replay.player_kind import PlayerKind
 

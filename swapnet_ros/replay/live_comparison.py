@@ -102,7 +102,7 @@ def write_live_comparison(live: ReportFolder, reference: ReportFolder) -> dict[s
         },
         indent=2,
     )
-    (live.path / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    live.comparison.write_text(text + "\n", encoding="utf-8")
     read_back: dict[str, Any] = json.loads(text)
     return read_back
 

@@ -17,6 +17,7 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.account_files import write_accounts
 from swapnet_ros.evaluation.direct.beginning import find_beginning
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
 from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
@@ -24,7 +25,7 @@ from swapnet_ros.evaluation.direct.origin import describe_commit, describe_stora
 from swapnet_ros.evaluation.direct.progress_file import Progress
 from swapnet_ros.evaluation.direct.report_files import ReportFiles
 from swapnet_ros.evaluation.direct.report_folder import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
+from swapnet_ros.evaluation.direct.request import DirectRequest
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag, remove_results_bag
 from swapnet_ros.evaluation.direct.results_file import read_tail
 from swapnet_ros.evaluation.direct.scoring import Scoring
