@@ -28,7 +28,6 @@ import torch
 from swapnet_core import SwappedModel, SwapRuntime
 from swapnet_core.errors import BudgetTooSmallError, DeadlineMissedError
 from swapnet_core.reports import ModelStats, summarize_latencies
-from swapnet_core.testing import loaded_profile
 from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork, named_network
 from swapnet_ros.cli.outputs import largest_difference
@@ -127,7 +126,7 @@ def main() -> None:
         inputs = {name: network.inputs for name, network in networks.items()}
         periods_s = {name: 1.0 / rate_hz for name, rate_hz in rates_hz.items()}
         site = Site(runtime, models, inputs, expected, periods_s)
-        demand_bytes = _demand_bytes(runtime)
+        demand_bytes = runtime.report().demand_bytes
         _print_tasks(site, plain_s, demand_bytes)
         arms = _arms(demand_bytes, options.ratios)
         for number in range(max(1, round(options.seconds / _SLICE_S))):
@@ -175,14 +174,6 @@ def _time(runtime: SwapRuntime, infer: Any) -> float:
 def _rates(plain_s: dict[str, float]) -> dict[str, float]:
     share = sum(task.relative_rate * plain_s[task.name] for task in TASKS)
     return {task.name: task.relative_rate * _COMPUTE_SHARE / share for task in TASKS}
-
-
-def _demand_bytes(runtime: SwapRuntime) -> int:
-    """Weights and buffers of all, and the largest activation peak: one computes at a time."""
-    profiles = [loaded_profile(runtime, task.name) for task in TASKS]
-    peaks = [profile.trace.activation_bytes for profile in profiles]
-    weights = sum(p.demand_bytes - peak for p, peak in zip(profiles, peaks, strict=True))
-    return weights + max(peaks)
 
 
 def _arms(demand_bytes: int, ratios: Sequence[float]) -> list[Arm]:

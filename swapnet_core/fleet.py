@@ -203,6 +203,12 @@ def describe(models: Models) -> list[SharedNetwork]:
     return [_share_of(holding, models) for holding in _holdings(models)]
 
 
+def demand_of(models: Models) -> int:
+    """Return what networks need together with everything in memory; equal weights count once."""
+    weights = (weight for held in _holdings(models) for weight in held.profile.trace.weights)
+    return sum(weight.size_bytes for weight in weights) + _fixed_bytes(models)
+
+
 def _holdings(models: Models) -> list[Holding]:
     return list(dict.fromkeys(model.holding for model in models.values()))
 

@@ -160,6 +160,8 @@ class RuntimeReport:
     Attributes:
         leased_bytes: what the core may hold now.
         peak_bytes: the most it was allowed to hold under the present budget.
+        demand_bytes: what all networks need together with everything in memory, one inference at a
+            time; weights that several share count once.
         read_bandwidth_bytes_per_s: achieved while reading; 0 before the first read.
         direct_io: whether reads go around the page cache.
         comply_s: how long the last `set_budget` took until no more than the new budget was held;
@@ -171,6 +173,7 @@ class RuntimeReport:
     budget_bytes: int
     leased_bytes: int
     peak_bytes: int
+    demand_bytes: int
     models: Mapping[str, ModelStats]
     read_bandwidth_bytes_per_s: float
     direct_io: bool

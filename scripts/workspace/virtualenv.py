@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 import machine
-from machine import ROOT, VENV, RosSource, SetupError
+from machine import ROOT, VENV, RosSource, SetupError, say
 
 _REQUIREMENTS = ROOT / "requirements"
 _LOCK = ROOT / "requirements.lock"
@@ -46,7 +46,7 @@ def ensure(ros: RosSource) -> None:
         _create(ros)
     _STAMP.unlink(missing_ok=True)
     machine.require_torch_source()
-    print("set-up: installing Python packages; torch makes it some gigabytes the first time")
+    say("installing Python packages; torch makes it some gigabytes the first time")
     if ros.is_wheels:
         _install_with_wheels()
         _rewrite_build_time_paths()
@@ -75,7 +75,7 @@ def _read_stamp() -> dict[str, str] | None:
 
 
 def _create(ros: RosSource) -> None:
-    print(f"set-up: making {VENV} (ROS 2: {ros.distro}, Python {sys.version.split()[0]})")
+    say(f"making {VENV} (ROS 2: {ros.distro}, Python {sys.version.split()[0]})")
     shutil.rmtree(VENV, ignore_errors=True)
     venv.create(VENV, system_site_packages=not ros.is_wheels, with_pip=True, symlinks=True)
 
@@ -116,7 +116,8 @@ def _require(command: list[str]) -> None:
 
 
 def _succeeds(command: list[str]) -> bool:
-    return subprocess.run(command, check=False).returncode == 0
+    # what it prints is no output of ours: see `say`
+    return subprocess.run(command, stdout=sys.stderr, check=False).returncode == 0
 
 
 def _rewrite_build_time_paths() -> None:

@@ -1,4 +1,10 @@
-"""The `swapnet` command: what users type. Exit codes: 0 done, 1 failed, 2 bad usage or input."""
+"""The `swapnet` command: what users type. Exit codes: 0 done, 1 failed, 2 bad usage or input.
+
+[Note: a command that starts fast]
+PyTorch takes seconds to import, and torchvision's operators take PyTorch's compiler along. So this
+module and those that declare commands import nothing of it: neither networks nor the core. What a
+command needs is imported when it runs, inside its function.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +12,18 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
-from swapnet_core.errors import BlockCorruptError, InputError, SwapNetError
-from swapnet_core.sizes import format_size, parse_size
-from swapnet_core.stored import StoredNetwork, list_stored
 from swapnet_ros.cli.bag import bag
-from swapnet_ros.cli.bench_view import bench_table
 from swapnet_ros.cli.evaluate import evaluate
-from swapnet_ros.cli.networks import named_network, parse_shape
-from swapnet_ros.cli.paired import choose_budget, measure_pairs
-from swapnet_ros.cli.plan_target import find_wanted
-from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
-from swapnet_ros.cli.planning import plan_set, profile_all
+from swapnet_ros.cli.options import CacheOption, JsonOption
 from swapnet_ros.cli.report import report
-from swapnet_ros.cli.two_blocks import two_block_plan
+from swapnet_ros.one_heap import keep_one_heap
 
 app = typer.Typer(
     help="Run networks inside a memory budget smaller than they are.",
@@ -36,24 +33,11 @@ app = typer.Typer(
 )
 _FAILED, _BAD_INPUT = 1, 2
 
-CacheOption = Annotated[
-    Path | None, typer.Option(help="Directory for block files; ~/.cache/swapnet by default.")
-]
-
 
 class Rival(str, Enum):
     """What `bench` can measure beside the core's own plan."""
 
     TWO_BLOCKS = "two-blocks"
-
-
-_RIVALS = {
-    Rival.TWO_BLOCKS: lambda profile, device, budget_bytes: two_block_plan(
-        profile, device, budget_bytes=budget_bytes
-    )
-}
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 app.command()(bag)
@@ -82,14 +66,21 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Alternate the plain network in memory and the swapped one; print paired ratios."""
+    from swapnet_core.sizes import parse_size
+    from swapnet_ros.cli.bench_view import bench_table
+    from swapnet_ros.cli.networks import named_network, parse_shape
+    from swapnet_ros.cli.paired import choose_budget, measure_pairs
+    from swapnet_ros.cli.two_blocks import two_block_plan
+
     found = named_network(network, None if shape is None else parse_shape(shape))
     wanted_bytes = None if budget is None else parse_size(budget)
+    rivals = {None: None, Rival.TWO_BLOCKS: two_block_plan}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{network}: pairs", total=pairs)
         result = measure_pairs(
             found,
             budget_bytes=lambda demand: choose_budget(demand, wanted_bytes, budget_ratio),
-            rival=None if against is None else _RIVALS[against],
+            rival=rivals[against],
             pairs=pairs,
             cache_dir=cache_dir,
             progress=lambda done: progress.update(task, completed=done),
@@ -122,6 +113,10 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a network or a scenario fits a budget, at which latency and rates."""
+    from swapnet_ros.cli.plan_target import find_wanted
+    from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
+    from swapnet_ros.cli.planning import plan_set, profile_all
+
     wanted = find_wanted(target, shape=shape, rate_hz=rate, budget=budget, ratio=budget_ratio)
     errors = Console(stderr=True)
     for remark in wanted.remarks:
@@ -151,6 +146,8 @@ def top(
     as_json: JsonOption = False,
 ) -> None:
     """Show the perception processes of this ROS domain live: memory, rates, latency, drops."""
+    from swapnet_core.errors import InputError
+
     try:
         from swapnet_ros.cli.top import show_live, show_once
         from swapnet_ros.nodes.status_listener import StatusListener
@@ -179,33 +176,28 @@ app.command()(report)
 @app.command()
 def verify(cache_dir: CacheOption = None, as_json: JsonOption = False) -> None:
     """Read every block file in the cache and compare it with its digests."""
-    rows = [_check(stored) for stored in list_stored(cache_dir)]
+    from swapnet_ros.cli.verifying import verify_all, verify_table
+
+    rows = verify_all(cache_dir)
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        table = Table("network", "size", "state")
-        for row in rows:
-            table.add_row(row["digest"], format_size(row["size_bytes"]), row["state"])
-        Console().print(table)
+        Console().print(verify_table(rows))
     if any(row["state"] != "good" for row in rows):
         raise typer.Exit(_FAILED)
 
 
 def main() -> None:
     """Run the command; errors of the input become one line and exit code 2."""
+    keep_one_heap()
     try:
         app()
-    except (SwapNetError, ValueError) as error:
+    except Exception as error:
+        from swapnet_core.errors import SwapNetError
+
+        if not isinstance(error, (SwapNetError, ValueError)):
+            raise
         # escaped: an error may name a list, which looks like markup
         text = f"[red]error:[/red] {escape(str(error))}"
         Console(stderr=True).print(text, highlight=False, soft_wrap=True)
         sys.exit(_BAD_INPUT)
-
-
-def _check(stored: StoredNetwork) -> dict[str, Any]:
-    try:
-        stored.verify()
-        state = "good"
-    except BlockCorruptError as error:
-        state = str(error)
-    return {"digest": stored.digest, "size_bytes": stored.size_bytes, "state": state}

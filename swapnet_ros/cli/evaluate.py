@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from swapnet_core.errors import SwapNetError
-from swapnet_ros.cli.evaluate_inputs import open_inputs, say
-from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
-from swapnet_ros.cli.evaluate_replay import Mode, ReplayWords, evaluate_live
-from swapnet_ros.cli.evaluate_runs import compare_runs, evaluate_each
-from swapnet_ros.cli.evaluate_scenario import JoinedScenario
-from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
-from swapnet_ros.cli.report import write_curve
-from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
-from swapnet_ros.evaluation.direct.label_spec import LabelSpec
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
-from swapnet_ros.evaluation.report.page import write_report
-from swapnet_ros.replay.player_command import PlayerKind
+from swapnet_ros.cli.options import JsonOption
+from swapnet_ros.replay.player_kind import PlayerKind
 
-_FAILED, _STOPPED = 1, 130
+
+class Mode(str, Enum):
+    """How a bag gets to the tasks."""
+
+    DIRECT = "direct"
+    REPLAY = "replay"
 
 
 BagArgument = Annotated[
@@ -84,7 +65,6 @@ FindRateOption = Annotated[
     bool, typer.Option("--find-rate", help="Replay: find the highest with under 5 % drops.")
 ]
 PlayerOption = Annotated[PlayerKind | None, typer.Option(help="Replay: who plays; own without it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 PartOption = Annotated[
     bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
 ]
@@ -111,6 +91,10 @@ def evaluate(
     is_part: PartOption = False,
 ) -> None:
     """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
+    from swapnet_ros.cli.evaluate_direct import evaluate_one, evaluate_several
+    from swapnet_ros.cli.evaluate_options import EvaluateOptions, read_budgets
+    from swapnet_ros.cli.evaluate_replay import ReplayWords, evaluate_live
+
     is_live = mode is Mode.REPLAY
     words = ReplayWords(
         rate=rate, rates=rates, is_searching=find_rate, player=player, against=against
@@ -132,109 +116,6 @@ def evaluate(
     if is_live:
         evaluate_live(options, words, budgets=budgets, as_json=as_json)
     elif len(chosen) > 1:
-        _evaluate_several(options, chosen, as_json=as_json)
+        evaluate_several(options, chosen, as_json=as_json)
     else:
-        _evaluate_one(options, is_part=is_part, as_json=as_json)
-
-
-def _evaluate_one(options: EvaluateOptions, *, is_part: bool, as_json: bool) -> None:
-    """Evaluate one budget, and show what it came to."""
-    outcome = _evaluate_here(options)
-    if not is_part:
-        _write_pages([options], is_complete=outcome["complete"])
-    if as_json:
-        print(json.dumps(outcome, indent=2))
-    else:
-        Console().print(*figures_tables(outcome), sep="\n")
-    if not outcome["complete"]:
-        say(f"stopped after {outcome['frames_done']} frames; --resume goes on from there")
-        raise typer.Exit(_STOPPED)
-
-
-def _evaluate_here(options: EvaluateOptions) -> dict[str, Any]:
-    """Evaluate one budget in this process, with a progress bar."""
-    with ExitStack() as exits:
-        inputs = open_inputs(options, exits)
-        request = _request(options, inputs.scenario, inputs.spec)
-        progress = exits.enter_context(_progress_bar())
-        bar = progress.add_task(request.budget, total=None)
-
-        def loading(task: str) -> None:
-            progress.update(bar, description=f"{request.budget}: loading {task}")
-
-        def done(frames: int, total: int) -> None:
-            progress.update(bar, description=request.budget, completed=frames, total=total)
-
-        listeners = Listeners(loading=loading, done=done)
-        return evaluate_bag(request, inputs.bag, inputs.scoring, listeners)
-
-
-def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec) -> DirectRequest:
-    return DirectRequest(
-        bag=options.bag,
-        out=options.out,
-        tasks=scenario.tasks,
-        budget=options.budget or scenario.budget,
-        device=scenario.device,
-        cache_dir=options.cache_dir or scenario.cache_dir,
-        is_resumed=options.is_resumed,
-        is_recorded=options.is_recorded,
-        labels=spec.to_json(),
-        configuration={
-            "command": options.to_json(),
-            "tasks": {task.name: dict(task.values) for task in scenario.tasks},
-        },
-    )
-
-
-def _evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: bool) -> None:
-    """Evaluate several budgets, each in a process of its own, and compare them."""
-    runs = [options] + [
-        replace(options, budget=budget, out=options.out / budget) for budget in budgets[1:]
-    ]
-    exit_code = evaluate_each(runs)
-    comparison = {} if exit_code else compare_runs(runs)
-    _write_pages(runs, is_complete=not exit_code)
-    if exit_code:
-        raise typer.Exit(exit_code)
-    if as_json:
-        print(json.dumps(comparison, indent=2))
-    else:
-        Console().print(comparison_table(comparison))
-    if not comparison["is_equal"]:
-        raise typer.Exit(_FAILED)
-
-
-def _write_pages(runs: Sequence[EvaluateOptions], *, is_complete: bool) -> None:
-    """Write the page of every evaluation that has begun; the first one's has a curve, too."""
-    first = runs[0]
-    if is_complete and first.budget != UNLIMITED:
-        with Console(stderr=True).status("latency over budget") as status:
-            try:
-                write_curve(
-                    ReportFolder(path=first.out),
-                    first.config,
-                    cache_dir=first.cache_dir,
-                    progress=status.update,
-                )
-            except KeyboardInterrupt:
-                say("the curve of latency over budget is left out")
-            except SwapNetError as error:  # the evaluation is done, and its report counts more
-                say(f"the curve of latency over budget is left out: {error}")
-    for options in runs:
-        folder = ReportFolder(path=options.out)
-        if folder.results.exists():
-            write_report(folder.path, folder.page)
-            say(f"report: {folder.page}")
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+        evaluate_one(options, is_part=is_part, as_json=as_json)

@@ -10,7 +10,7 @@ from typing import Any
 
 from swapnet_core.errors import InputError
 from swapnet_core.sizes import parse_size
-from swapnet_ros.evaluation.direct.request import UNLIMITED
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 
 _AUTO = "auto"
 

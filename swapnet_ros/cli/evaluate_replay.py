@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from swapnet_core.errors import InputError
+from swapnet_core.errors import InputError, SwapNetError
+from swapnet_ros.cli.evaluate import Mode
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
+from swapnet_ros.cli.evaluate_pages import write_pages
 from swapnet_ros.cli.evaluate_runs import evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.replay_view import replay_tables
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED
-from swapnet_ros.evaluation.report.page import write_report
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.replay.live_comparison import write_live_comparison
-from swapnet_ros.replay.player_command import PlayerKind
+from swapnet_ros.replay.player_kind import PlayerKind
 
 _FAILED, _STOPPED = 1, 130
 DIRECT = "direct"
-
-
-class Mode(str, Enum):
-    """How a bag gets to the tasks."""
-
-    DIRECT = "direct"
-    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +99,7 @@ def evaluate_live(
     comparison = None
     if words.against is not None and outcome["complete"]:
         comparison = _compare(options, words.against)
-    _write_page(options)
+    write_pages([options], with_curve=outcome["complete"])
     if as_json:
         print(json.dumps({**outcome, "comparison": comparison}, indent=2))
     else:
@@ -136,9 +129,15 @@ def _replay(
         try:
             return replay_bag(request, inputs.bag, inputs.scoring, status.update)
         except LiveRunError as error:
-            _write_page(options)
+            write_pages([options], with_curve=False)
             say(f"replay: {error}")
             raise typer.Exit(error.exit_code) from error
+        except SwapNetError:
+            folder = ReportFolder(path=options.out)
+            if not folder.page.exists():  # of this replay: an earlier one's was removed
+                with suppress(SwapNetError):  # the first error is told
+                    write_pages([options], with_curve=False)
+            raise
         except KeyboardInterrupt as error:
             say("stopped; no report was written")
             raise typer.Exit(_STOPPED) from error
@@ -202,14 +201,6 @@ def _compare(options: EvaluateOptions, against: str) -> dict[str, Any]:
     if exit_code:
         raise typer.Exit(exit_code)
     return write_live_comparison(ReportFolder(path=options.out), ReportFolder(path=folder))
-
-
-def _write_page(options: EvaluateOptions) -> None:
-    """Write the report for people, where there is one for programs."""
-    folder = ReportFolder(path=options.out)
-    if folder.results.exists():
-        write_report(folder.path, folder.page)
-        say(f"report: {folder.page}")
 
 
 def _rate(word: str) -> float:

@@ -12,10 +12,10 @@ from typing import Any
 
 from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_options import EvaluateOptions
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.direct.comparison import compare_results
 from swapnet_ros.evaluation.direct.evaluation import read_outcome
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.direct.whole_file import replace_text
 

@@ -20,7 +20,7 @@ from swapnet_core import SwappedModel, SwapRuntime, blockfile
 from swapnet_core.bounds import least_stall_s
 from swapnet_core.errors import BudgetTooSmallError, InputError
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
-from swapnet_core.testing import impose_plan, loaded_profile
+from swapnet_core.testing import impose_plan
 from swapnet_ros.cli.bench_result import PairedResult, PlanFigures
 from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork
@@ -87,7 +87,7 @@ def measure_pairs(
         _learn_speeds(runtime, model, network.inputs)
         own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
         rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
-        reads = exits.enter_context(ReadArm(_block_file(root, runtime, network.name)))
+        reads = exits.enter_context(ReadArm(_block_file(root, model)))
         arms = [plain_arm, own_arm, *([] if rival_arm is None else [rival_arm]), reads]
         for pair in range(pairs):
             for arm in arms:
@@ -166,7 +166,7 @@ class _SwappedArm:
     def figures(self) -> PlanFigures:
         """Summarize the turns."""
         pairs = zip(self._latencies_s, self._plain.latencies_s, strict=True)
-        profile = loaded_profile(self._runtime, self._model.name)
+        profile = self._model.profile
         tiles = [block.tile for block in self._plan.blocks if block.tile is not None]
         return PlanFigures(
             swapped_s=statistics.median(self._latencies_s),
@@ -213,7 +213,7 @@ def _rival_arm(
     """Return the arm of a rival plan, or why there is none."""
     if choose is None:
         return None, ""
-    profile = loaded_profile(runtime, model.name)
+    profile = model.profile
     try:
         plan = choose(profile, runtime.device_profile, runtime.report().budget_bytes)
     except BudgetTooSmallError as error:
@@ -221,8 +221,8 @@ def _rival_arm(
     return _SwappedArm(runtime, model, plan, plain), ""
 
 
-def _block_file(root: Path, runtime: SwapRuntime, name: str) -> Path:
-    return blockfile.read_manifest(root, loaded_profile(runtime, name).digest).path
+def _block_file(root: Path, model: SwappedModel) -> Path:
+    return blockfile.read_manifest(root, model.profile.digest).path
 
 
 def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
@@ -235,7 +235,7 @@ def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
 def _least_stall_s(
     runtime: SwapRuntime, model: SwappedModel, plain_s: float, bandwidth_bytes_per_s: float
 ) -> float:
-    profile, plan = loaded_profile(runtime, model.name), model.plan
+    profile, plan = model.profile, model.plan
     return least_stall_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,

@@ -60,25 +60,18 @@ def top_tables(cores: Mapping[str, SwapStatus], nodes: Mapping[str, NodeReport])
 def _core_table(cores: Mapping[str, SwapStatus]) -> Table:
     table = Table("core", "device", "held", "budget", "peak", "demand", "reads", "busy")
     for name, status in sorted(cores.items()):
-        demand_bytes = _demand_bytes(status)
-        ratio = demand_bytes / status.budget_bytes if status.budget_bytes else math.nan
+        ratio = status.demand_bytes / status.budget_bytes if status.budget_bytes else math.nan
         table.add_row(
             name,
             status.device,
             format_size(status.leased_bytes),
             format_size(status.budget_bytes),
             format_size(status.peak_bytes),
-            f"{format_size(demand_bytes)} ({ratio:.2f}x)",
+            f"{format_size(status.demand_bytes)} ({ratio:.2f}x)",
             f"{format_size(status.read_bandwidth_bytes_per_s)}/s",
             Text(f"{status.busy_share:.0%}", style="" if status.rates_fit else "yellow"),
         )
     return table
-
-
-def _demand_bytes(status: SwapStatus) -> int:
-    """All weights, and the largest network's activations: one inference runs at a time."""
-    weights_bytes = sum(model.weight_bytes for model in status.models)
-    return weights_bytes + max((model.activation_bytes for model in status.models), default=0)
 
 
 def _task_table(tasks: Mapping[str, NodeReport], models: Mapping[str, SwapModelStatus]) -> Table:

@@ -21,9 +21,7 @@ from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPl
 _TARGETS = 16
 
 
-def two_block_plan(
-    profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: int
-) -> SwapPlan:
+def two_block_plan(profile: NetworkProfile, device: DeviceProfile, budget_bytes: int) -> SwapPlan:
     """Make the plan of the two-block scheme: two equal slots in turn, no choice of residents.
 
     Of several sizes of blocks, up to a slot, the one with the smallest predicted latency is taken.

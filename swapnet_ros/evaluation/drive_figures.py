@@ -37,6 +37,7 @@ class CoreFigures:
     budget_bytes: int
     leased_bytes: int
     peak_bytes: int
+    demand_bytes: int
     read_bandwidth_bytes_per_s: float
     is_direct_io: bool
 
@@ -54,13 +55,6 @@ class CoreState:
     received_ns: int
     core: CoreFigures
     models: Mapping[str, ModelFigures]
-
-    @property
-    def demand_bytes(self) -> int:
-        """All weights and buffers, and the largest activation peak: one inference at a time."""
-        models = self.models.values()
-        kept_bytes = sum(model.demand_bytes - model.activation_bytes for model in models)
-        return kept_bytes + max((model.activation_bytes for model in models), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ class DriveRecord:
             frames_played=len(self._played),
             tasks={task: self._figures_of(task) for task in self._results},
             core=state.core if state else None,
-            demand_bytes=state.demand_bytes if state else 0,
+            demand_bytes=state.core.demand_bytes if state else 0,
         )
 
     def _figures_of(self, task: str) -> TaskFigures:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,8 +21,10 @@ from swapnet_core import memory
 from swapnet_core.errors import StorageError
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.task_results import draw_result, resize_result
-from swapnet_ros.perception.tasks.analysis import TaskResult
 from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
+
+if TYPE_CHECKING:  # brings the networks along, and a page of samples is made without them
+    from swapnet_ros.perception.tasks.analysis import TaskResult
 
 MOST_SAMPLES = 8
 SAMPLES_FILE = "samples/samples.json"

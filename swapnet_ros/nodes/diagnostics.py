@@ -76,6 +76,7 @@ def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> Diag
         "budget_bytes": report.budget_bytes,
         "leased_bytes": report.leased_bytes,
         "peak_bytes": report.peak_bytes,
+        "demand_bytes": report.demand_bytes,
         "read_bandwidth_bytes_per_s": f"{report.read_bandwidth_bytes_per_s:.0f}",
         "direct_io": report.direct_io,
         "stall_share": f"{_stall_share(report, before):.3f}",

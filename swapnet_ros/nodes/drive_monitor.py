@@ -85,6 +85,7 @@ def core_state(message: SwapStatus, *, received_ns: int) -> CoreState:
         budget_bytes=message.budget_bytes,
         leased_bytes=message.leased_bytes,
         peak_bytes=message.peak_bytes,
+        demand_bytes=message.demand_bytes,
         read_bandwidth_bytes_per_s=message.read_bandwidth_bytes_per_s,
         is_direct_io=message.direct_io,
     )

@@ -30,6 +30,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from swapnet_ros.nodes.dds_environment import shared_memory_variables
 
 PACKAGE = "swapnet_ros"
 FINISH_S = "60"  # as text, as launch has its arguments
@@ -56,7 +57,7 @@ def describe_scenario(
     Returns:
         The launch description, with the arguments that every scenario has and its topics.
     """
-    params_file = Path(get_package_share_directory(PACKAGE)) / "config" / f"{scenario}.yaml"
+    params_file = _config() / f"{scenario}.yaml"
     topics = {
         camera: f"Topic of the camera {view}; compressed images below it."
         for camera, view in cameras.items()
@@ -128,10 +129,18 @@ def _start(context: LaunchContext, topics: Sequence[str]) -> list[Node]:
             parameters=parameters,
             remappings=[(topic, argument(topic)) for topic in topics],
             arguments=["--ros-args", *_log_levels(argument("log_level"))],
+            # what the nodes send is not lost on its way, whatever listens to it
+            additional_env=shared_memory_variables(
+                _config() / "fastdds_shared_memory.xml", context.environment
+            ),
             output="screen",
             sigterm_timeout=LaunchConfiguration("sigterm_timeout", default=FINISH_S),
         )
     ]
+
+
+def _config() -> Path:
+    return Path(get_package_share_directory(PACKAGE)) / "config"
 
 
 def _log_levels(level: str) -> list[str]:

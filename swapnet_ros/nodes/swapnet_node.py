@@ -159,6 +159,7 @@ def to_status(report: RuntimeReport, device: str) -> SwapStatus:
         budget_bytes=report.budget_bytes,
         leased_bytes=report.leased_bytes,
         peak_bytes=report.peak_bytes,
+        demand_bytes=report.demand_bytes,
         read_bandwidth_bytes_per_s=report.read_bandwidth_bytes_per_s,
         direct_io=report.direct_io,
         rates_fit=admission.fits,

@@ -30,6 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from swapnet_core import ModelStats, SwappedModel, SwapRuntime
 from swapnet_core.sizes import format_size
 from swapnet_ros.nodes import diagnostics
+from swapnet_ros.nodes.account_publisher import AccountPublisher
 from swapnet_ros.nodes.cameras import CameraFrame, CameraHub
 from swapnet_ros.nodes.errors import ParameterValueError, StaleFrameError
 from swapnet_ros.nodes.frame_run import FrameRun, ResultOrigin
@@ -124,6 +125,7 @@ class TaskNode(GuardedLifecycleNode):
         self._last_stats: ModelStats | None = None
         self._counts_before = FrameCounts()
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
+        self._account = AccountPublisher(self, runtime)
         # steady: diagnostics must go on while simulated time stands still
         self.create_timer(
             diagnostics.DIAGNOSTICS_PERIOD_S,
@@ -365,6 +367,8 @@ class TaskNode(GuardedLifecycleNode):
         )
         self._counts_before = counts
         diagnostics.publish_status(self, self._diagnostics, diagnostics.task_status(health))
+        if loaded:
+            self._account.publish(loaded.model)
 
 
 def _describe(network: str, stats: ModelStats) -> str:

@@ -55,6 +55,14 @@ _DIAGNOSTICS = TopicSpec(
     type="diagnostic_msgs/DiagnosticArray",
     description="state, frame counts and the core's figures, once per second",
 )
+_ACCOUNT = TopicSpec(
+    name="~/account",
+    type="std_msgs/String",
+    qos="reliable, depth 1",
+    description="JSON: the newest inference (when which block was read and used), the network's "
+    "profile and the storage's, at the speeds of late; once per second, made only while someone "
+    "listens",
+)
 _LABELS = TopicSpec(
     name="~/vision/label_info",
     type="vision_msgs/LabelInfo",
@@ -81,6 +89,7 @@ _DETECTION = (
     _vision("detections", "Detection2DArray", "the same boxes"),
     _LABELS,
     _DEBUG,
+    _ACCOUNT,
     _DIAGNOSTICS,
 )
 _CLASSIFICATION = (
@@ -101,6 +110,7 @@ _CLASSIFICATION = (
     _vision("detections", "Detection2DArray", "all regions, their classes as hypotheses"),
     _LABELS,
     _DEBUG,
+    _ACCOUNT,
     _DIAGNOSTICS,
 )
 _LANES = (
@@ -118,6 +128,7 @@ _LANES = (
         "`area_mask`",
     ),
     _DEBUG,
+    _ACCOUNT,
     _DIAGNOSTICS,
 )
 _SEGMENTATION = (
@@ -134,6 +145,7 @@ _SEGMENTATION = (
     ),
     _LABELS,
     _DEBUG,
+    _ACCOUNT,
     _DIAGNOSTICS,
 )
 

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from swapnet_ros.evaluation.bags.reader import BagReader
@@ -15,7 +14,7 @@ from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.engines import InferenceCost
 from swapnet_ros.evaluation.direct.evaluation import FORMAT
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.result_json import result_json
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
@@ -184,8 +183,7 @@ def count_played(
     return counts
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what an earlier evaluation left beside the files that a replay writes anew."""
-    stale = [f"{name}.json" for name in ("progress", "timeline", "comparison", "curve")]
-    for name in (*stale, "report.html"):
-        (folder / name).unlink(missing_ok=True)
+def remove_stale(folder: ReportFolder) -> None:
+    """Remove what an earlier evaluation came to, and how far one in direct mode had come."""
+    folder.forget_sums()
+    folder.progress.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from swapnet_ros.evaluation.direct.evaluation import read_outcome
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.results_file import read_frames, read_tail
 
 _SHOWN = 10
@@ -102,7 +102,7 @@ def write_live_comparison(live: ReportFolder, reference: ReportFolder) -> dict[s
         },
         indent=2,
     )
-    (live.path / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    live.comparison.write_text(text + "\n", encoding="utf-8")
     read_back: dict[str, Any] = json.loads(text)
     return read_back
 

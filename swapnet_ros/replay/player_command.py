@@ -7,24 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.nodes.drive_jobs import ros_parameters
+from swapnet_ros.replay.player_kind import PlayerKind
 
 _PATIENCE_S = 30.0
 _CLOCK_HZ = 100
 _DELAY_S = 3.0  # it does not wait for subscribers, who have to find it first
 _STORAGES = {".mcap": "mcap", ".db3": "sqlite3"}
-
-
-class PlayerKind(str, Enum):
-    """Who plays the bag."""
-
-    OWN = "own"
-    ROS2BAG = "ros2bag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

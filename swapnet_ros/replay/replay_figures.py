@@ -68,6 +68,7 @@ def status_figures(status: SwapStatus) -> dict[str, Any]:
     return {
         "baseline_bytes": status.baseline_bytes,
         "budget_bytes": status.budget_bytes,
+        "demand_bytes": status.demand_bytes,
         "core_peak_bytes": status.peak_bytes,
         "storage": {
             "read_bandwidth_bytes_per_s": status.read_bandwidth_bytes_per_s,

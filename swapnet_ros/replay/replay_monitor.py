@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,9 +13,12 @@ import numpy as np
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
+from swapnet_ros.evaluation.network_account import NetworkAccount
 from swapnet_ros.evaluation.task_results import TaskOutput
 from swapnet_ros.msg import SwapStatus
+from swapnet_ros.nodes.account_publisher import ACCOUNT_QOS, ACCOUNT_TOPIC
 from swapnet_ros.nodes.hosted_nodes import HostedNode
 from swapnet_ros.nodes.perception_monitor import PerceptionMonitor, image_key
 from swapnet_ros.replay.bag_player import CLOCK_QOS
@@ -31,6 +36,7 @@ class ReplayMonitor(PerceptionMonitor):
     Attributes:
         record: of the play in progress.
         totals: each task node's counters, since its process began.
+        accounts: what the core knows of each node's network, where that was listened to.
         heard_s: `time.monotonic()` at the arrival of each task node's newest counters.
         clock_ns: the bag's time as `/clock` told it last; 0 before the first.
         clock_began: `time.monotonic()` and the bag's time when it began to run in this play.
@@ -44,6 +50,7 @@ class ReplayMonitor(PerceptionMonitor):
         """
         self._nodes_heard = tuple(node.name for node in nodes)
         self.totals = {name: TaskTotals() for name in self._nodes_heard}
+        self.accounts: dict[str, NetworkAccount] = {}
         self.heard_s = dict.fromkeys(self._nodes_heard, float("-inf"))
         self.begin_play()
         super().__init__("replay_monitor", nodes, single_qos=_RELIABLE)
@@ -74,6 +81,21 @@ class ReplayMonitor(PerceptionMonitor):
         self.totals[task] = TaskTotals.of(values)
         self.heard_s[task] = time.monotonic()
 
+    @contextmanager
+    def listening_to_accounts(self) -> Iterator[None]:
+        """Take every node's account while the context lasts: writing them costs the nodes time."""
+        subscriptions = [
+            self.create_subscription(
+                String, f"{name}/{ACCOUNT_TOPIC}", partial(self._on_account, name), ACCOUNT_QOS
+            )
+            for name in self._nodes_heard
+        ]
+        try:
+            yield
+        finally:
+            for subscription in subscriptions:
+                self.destroy_subscription(subscription)
+
     @property
     def reached_rate(self) -> float | None:
         """Bag seconds per second, so far in this play; None before the bag's time moves."""
@@ -91,6 +113,9 @@ class ReplayMonitor(PerceptionMonitor):
             self.clock_began = time.monotonic(), now_ns
         self.clock_ns = now_ns
         self._clock_heard_s = time.monotonic()
+
+    def _on_account(self, task: str, message: String) -> None:
+        self.accounts[task] = NetworkAccount.from_json(json.loads(message.data))
 
     def _on_area(self, task: str, message: Image) -> None:
         rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)

@@ -11,19 +11,22 @@ from typing import Any
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.bags.reader import BagReader
+from swapnet_ros.evaluation.direct.account_files import write_accounts
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.evaluation import read_outcome
 from swapnet_ros.evaluation.direct.figures import write_figures
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import read_progress
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
+from swapnet_ros.evaluation.network_account import NetworkAccount
 from swapnet_ros.evaluation.run_summary import describe_machine, describe_versions
 from swapnet_ros.nodes.live_run import LiveRunError
 from swapnet_ros.replay.answered_frames import AnsweredFrames, count_played, remove_stale
 from swapnet_ros.replay.memory_watch import write_memory
-from swapnet_ros.replay.player_command import Player, PlayerKind, require_ros2bag, storage_of
+from swapnet_ros.replay.player_command import Player, require_ros2bag, storage_of
+from swapnet_ros.replay.player_kind import PlayerKind
 from swapnet_ros.replay.rate_search import (
     SearchBounds,
     Trial,
@@ -125,6 +128,7 @@ class _Run:
     def __init__(self, request: ReplayRequest, bag: BagReader, scoring: Scoring) -> None:
         self._request, self._bag, self._scoring = request, bag, scoring
         self._rows: list[dict[str, Any]] = []
+        self._accounts: dict[str, NetworkAccount] = {}
         self.failure: LiveRunError | None = None
 
     def __repr__(self) -> str:
@@ -144,6 +148,8 @@ class _Run:
             session.load()
             first = self._keep(session.play(self._request.rates[0]))
             try:
+                if self.failure is None:
+                    self._accounts = session.accounts()
                 for rate in self._further_rates():
                     if stop.is_made or self.failure is not None:
                         break
@@ -156,11 +162,12 @@ class _Run:
         """Write all files: of the first play, with a row of figures for each."""
         request = self._request
         folder = ReportFolder(path=request.out)
-        remove_stale(folder.path)
+        remove_stale(folder)
         is_complete = all(row["complete"] for row in self._rows)
         frames = AnsweredFrames(folder, request.tasks, play.record)
         answers = frames.take_all(self._bag, played, self._scoring, is_complete=is_complete)
         write_memory(folder.memory, play.memory)
+        write_accounts(folder, self._accounts, {task.name: task.rate_hz for task in request.tasks})
         figures = {
             "mode": "replay",
             "complete": is_complete,

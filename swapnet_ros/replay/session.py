@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.direct.stop_request import StopRequest
+from swapnet_ros.evaluation.network_account import NetworkAccount
 from swapnet_ros.msg import SwapStatus
 from swapnet_ros.nodes.child_process import ChildProcess
 from swapnet_ros.nodes.dds_environment import prefer_shared_memory
@@ -34,6 +35,7 @@ from swapnet_ros.replay.replay_monitor import ReplayMonitor
 
 _SPIN_S = 0.05
 _QUIET_S = 3.0  # longer than diagnostics take to come round
+_ACCOUNTS_LIMIT_S = 10.0  # they come once per second, from nodes that find the listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,22 @@ class ReplaySession:
             failure=failure,
             is_complete=failure is None and not self._stop.is_made,
         )
+
+    def accounts(self) -> dict[str, NetworkAccount]:
+        """Ask what the core knows of every task's network now, its last inference included.
+
+        Nodes that do not answer in time are left out.
+
+        Raises:
+            LiveRunError: the nodes' process has ended.
+        """
+        monitor, end_s = self._monitor, time.monotonic() + _ACCOUNTS_LIMIT_S
+        monitor.accounts.clear()
+        with monitor.listening_to_accounts():
+            while len(monitor.accounts) < len(monitor.totals) and time.monotonic() < end_s:
+                self._show("hearing of the last inferences")
+                self._spin(None)
+        return dict(monitor.accounts)
 
     def _until_played(self, player: ChildProcess, watch: MemoryWatch, rate: float) -> None:
         while player.exit_code is None and not self._stop.is_made:

@@ -107,7 +107,7 @@ def test_labels_of_other_images_fail(swapnet, folder, tmp_path):
 
 
 def test_ctrl_c_leaves_a_whole_bag(swapnet, folder, tmp_path, monkeypatch):
-    import swapnet_ros.cli.bag as command
+    import swapnet_ros.cli.bag_making as command
 
     make_bag = command.make_bag
 

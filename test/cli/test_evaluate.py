@@ -17,6 +17,15 @@ _SCENARIO = """
 /**/lights: {ros__parameters: {network: "small_networks:Brightness", cameras: [left, right]}}
 /**/lane_detection: {ros__parameters: {network: "small_networks:BrightLines", cameras: [right]}}
 """
+_BRITTLE = """
+from small_networks import Brightness
+from swapnet_core import InputError
+class Brittle(Brightness):
+    def forward(self, image):
+        if image.mean() > 0.5:
+            raise InputError("too bright")
+        return super().forward(image)
+"""
 
 
 @pytest.fixture
@@ -60,6 +69,29 @@ def test_frames_go_to_the_tasks_of_their_cameras(swapnet, bag, config, tmp_path)
     again = swapnet("report", out, "--out", tmp_path / "elsewhere/page.html")
     assert (again.exit_code, again.output.strip()) == (0, f"{tmp_path}/elsewhere/page.html")
     assert (tmp_path / "elsewhere/page.html").read_text() == page
+
+
+def test_an_error_after_some_frames_leaves_a_page_of_these(
+    swapnet, bag, config, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "brittle_network.py").write_text(_BRITTLE)
+    config.write_text(_SCENARIO.replace("small_networks:Brightness", "brittle_network:Brittle"))
+    out = tmp_path / "report"
+    done = swapnet("evaluate", bag, "--config", config, "--out", out)
+    assert done.exit_code == 2
+    assert "error: too bright" in done.errors
+    assert f"report: {out}/report.html" in done.errors
+    assert "partial" in (out / "report.html").read_text()
+    results = json.loads((out / "results.json").read_text())
+    assert (results["complete"], results["frames_done"]) == (False, 1)  # the second one is bright
+
+
+def test_an_error_before_the_first_frame_leaves_no_page(swapnet, bag, config, tmp_path):
+    out = tmp_path / "report"
+    done = swapnet("evaluate", bag, "--config", config, "--out", out, "--budget", "1KiB")
+    assert done.exit_code == 2
+    assert "report:" not in done.errors
 
 
 def test_a_report_of_nothing_says_how_to_make_one(swapnet, tmp_path):

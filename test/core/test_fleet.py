@@ -118,6 +118,19 @@ def _has_head(runtime: SwapRuntime, name: str) -> bool:
     return head is not None and head.is_whole
 
 
+def test_the_demand_counts_shared_weights_once_and_the_largest_activations(cache_dir: Path) -> None:
+    with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
+        assert runtime.report().demand_bytes == 0
+        first = runtime.load("first", _network(0), (_IMAGE,)).stats()
+        assert runtime.report().demand_bytes == first.demand_bytes
+        runtime.load("second", _network(0), (_IMAGE,))
+        assert runtime.report().demand_bytes == first.demand_bytes
+        other = runtime.load("other", _network(1, layers=4), (_IMAGE,)).stats()
+        kept_bytes = sum(each.demand_bytes - each.activation_bytes for each in (first, other))
+        peak_bytes = max(first.activation_bytes, other.activation_bytes)
+        assert runtime.report().demand_bytes == kept_bytes + peak_bytes
+
+
 def test_one_of_two_equal_networks_is_closed_and_the_other_goes_on(cache_dir: Path) -> None:
     gate = _Gate()
     with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:

@@ -8,7 +8,7 @@ from torch import nn
 
 from swapnet_core import BudgetTooSmallError, SwapRuntime
 from swapnet_core.planner import make_plan, smallest_budget_bytes
-from swapnet_core.testing import impose_plan, loaded_profile
+from swapnet_core.testing import impose_plan
 
 
 def _network() -> nn.Module:
@@ -24,7 +24,7 @@ def test_a_network_runs_by_an_imposed_plan_until_the_budget_changes(cache_dir: P
         model = runtime.load("one", network, (image,))
         beside = runtime.load("other", other, (image,))
         own, others_own = model.plan, beside.plan
-        profile = loaded_profile(runtime, "one")
+        profile = model.profile
         least_bytes = smallest_budget_bytes(profile)
         plan = make_plan(profile, runtime.device_profile, budget_bytes=least_bytes)
 
@@ -53,8 +53,3 @@ def test_a_plan_that_does_not_fit(cache_dir: Path) -> None:
 
         runtime.set_budget("1GiB")
         assert model(image).shape == (1, 256)
-
-
-def test_a_network_that_is_not_loaded(cache_dir: Path) -> None:
-    with SwapRuntime(budget="1GiB", cache_dir=cache_dir) as runtime, pytest.raises(KeyError):
-        loaded_profile(runtime, "absent")

@@ -25,6 +25,7 @@ def _report(rate_hz: float | None) -> RuntimeReport:
         budget_bytes=100 * _MIB,
         leased_bytes=50 * _MIB,
         peak_bytes=50 * _MIB,
+        demand_bytes=0,
         models={},
         read_bandwidth_bytes_per_s=1e9,
         direct_io=True,

@@ -184,7 +184,7 @@ def test_an_error_in_the_network_is_reported_and_the_next_frame_goes_on(
 ):
     robot.show(street_message)
     with monkeypatch.context() as patch:
-        patch.setattr("swapnet_ros.perception.tasks.object_detection.batched_nms", lambda *_: 1 / 0)
+        patch.setattr("torchvision.ops.batched_nms", lambda *_: 1 / 0)
         robot.camera().publish(street_message)
         wait_until(lambda: robot.values()["failed"] == "1", "a failed frame")
     assert any("a frame failed: division by zero" in s.message for s in robot.diagnostics)

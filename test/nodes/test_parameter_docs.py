@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swapnet_ros.nodes.account_publisher import ACCOUNT_TOPIC
 from swapnet_ros.nodes.container import TASK_NODES
 from swapnet_ros.nodes.parameter_docs import with_tables
 from swapnet_ros.nodes.parameter_tables import SWAPNET, TASKS
@@ -44,6 +45,7 @@ def test_the_tables_have_the_topics_that_the_nodes_open(task):
     opened = {name: ros_type(message) for name, message in kind.RESULTS.items()}
     opened |= {name: f"vision_msgs/{message}" for name, message in kind.VISION.items()}
     opened[DEBUG_TOPIC] = "sensor_msgs/Image"
+    opened[f"~/{ACCOUNT_TOPIC}"] = "std_msgs/String"
     table = {topic.name: topic.type for topic in TOPICS[task] if not topic.is_input}
     table.pop("/diagnostics")
     table.pop(LABELS_TOPIC, None)

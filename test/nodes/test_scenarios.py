@@ -190,6 +190,21 @@ def test_arguments_override_the_file_in_every_section(describe, tmp_path, monkey
     }
 
 
+@pytest.mark.parametrize("chosen", [None, "/home/me/dds.xml"])
+def test_the_nodes_send_through_shared_memory_unless_the_user_has_chosen(
+    describe, monkeypatch, chosen
+):
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISTRO"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", chosen)
+    (node,) = perceptions_of(describe("self_driving"), {})
+    added = {key[0].text: value[0].text for key, value in node.additional_env or ()}
+    profile = str(ROOT / "config" / "fastdds_shared_memory.xml")
+    assert added == ({} if chosen else {"FASTDDS_DEFAULT_PROFILES_FILE": profile})
+
+
 def test_every_camera_is_remapped(describe):
     arguments = {"image_north": "/n/image", "image_south": "/s/image"}
     (node,) = perceptions_of(describe("roadside_unit"), arguments)

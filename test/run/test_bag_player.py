@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swapnet_ros.evaluation.bags.formats import ImageCompression
 from swapnet_ros.evaluation.bags.reader import BagReader
-from swapnet_ros.evaluation.bags.writer import BagWriter, ImageCompression
+from swapnet_ros.evaluation.bags.writer import BagWriter
 from swapnet_ros.nodes.child_process import ChildProcess
 
 rclpy = pytest.importorskip("rclpy")

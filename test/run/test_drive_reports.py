@@ -35,6 +35,7 @@ _CORE = CoreFigures(
     budget_bytes=100 * 2**20,
     leased_bytes=90 * 2**20,
     peak_bytes=95 * 2**20,
+    demand_bytes=300 * 2**20,
     read_bandwidth_bytes_per_s=1e9,
     is_direct_io=True,
 )

@@ -196,7 +196,15 @@ def test_all_images_are_answered_and_the_figures_add_up(replay_here, site, tmp_p
     assert len(samples) > 5
     assert all(int(each["core_bytes"]) <= int(each["budget_bytes"]) for each in samples)
     assert len(list((out / "samples").glob("*.jpg"))) == 2 * _IMAGES
-    assert "replay mode" in (out / "report.html").read_text()
+    timelines = json.loads((out / "timeline.json").read_text())
+    assert timelines.keys() == figures["tasks"].keys()
+    assert all(each["uses"] for each in timelines.values())
+    curve = json.loads((out / "curve.json").read_text())
+    assert all(point["latency_s"].keys() == timelines.keys() for point in curve["points"])
+    page = (out / "report.html").read_text()
+    assert "replay mode" in page
+    assert "The last inference of each task as it was measured" in page
+    assert "what <code>swapnet plan</code> predicts" in page
 
 
 @pytest.mark.slow  # a second process evaluates in direct mode

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from swapnet_ros.evaluation.bags.formats import ImageCompression
 from swapnet_ros.evaluation.bags.problems import BagError
-from swapnet_ros.evaluation.bags.writer import ImageCompression
 from swapnet_ros.evaluation.video_file import VideoReader
 from swapnet_ros.perception.errors import ImageMessageError
 from swapnet_ros.perception.image_messages import decode_compressed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, suppress
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
+from swapnet_ros.evaluation.bags.formats import BagStorage, ImageCompression
 from swapnet_ros.evaluation.bags.message_types import COMPRESSED_IMAGE, known_types
 from swapnet_ros.evaluation.bags.problems import BagError
 from swapnet_ros.evaluation.bags.result_messages import ResultMessages
@@ -23,20 +23,6 @@ from swapnet_ros.evaluation.task_results import TaskOutput, draw_result
 _METADATA_VERSION = 8
 _JPEG_QUALITY = 95
 DEBUG_TOPIC = "debug_image/compressed"
-
-
-class BagStorage(str, Enum):
-    """How a bag is stored."""
-
-    MCAP = "mcap"
-    SQLITE3 = "sqlite3"
-
-
-class ImageCompression(str, Enum):
-    """How compressed images are compressed; PNG keeps every pixel as it is."""
-
-    JPEG = "jpeg"
-    PNG = "png"
 
 
 _PLUGINS = {BagStorage.MCAP: StoragePlugin.MCAP, BagStorage.SQLITE3: StoragePlugin.SQLITE3}

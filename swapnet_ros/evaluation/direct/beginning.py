@@ -8,7 +8,7 @@ from typing import Any
 
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.direct.progress_file import Progress, read_progress
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.request import DirectRequest
 
 

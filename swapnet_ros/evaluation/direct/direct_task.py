@@ -46,6 +46,11 @@ class DirectTask:
         """What sets the task apart from others."""
         return TASK_KINDS[self.task]
 
+    @property
+    def rate_hz(self) -> float | None:
+        """Inferences per second that are wanted; None: as often as there is time."""
+        return self.values["max_rate_hz"] or None
+
     def describe(self) -> dict[str, Any]:
         """All that decides about results, of JSON types."""
         told = {key: each for key, each in self.values.items() if key not in _ABOUT_TIME}

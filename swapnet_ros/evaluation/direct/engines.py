@@ -14,6 +14,7 @@ import torch
 
 from swapnet_core import ModelStats, SwappedModel, SwapRuntime
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
+from swapnet_ros.evaluation.network_account import NetworkAccount
 from swapnet_ros.perception.models.in_memory import build_with_weights
 
 
@@ -55,8 +56,8 @@ class Engine(Protocol):
     def figures(self) -> dict[str, Any]:
         """The engine's own figures of this moment, of JSON types; the tasks' under `tasks`."""
 
-    def timelines(self) -> dict[str, Any]:
-        """By task, its newest inference: when which block was read and used; of JSON types."""
+    def accounts(self) -> dict[str, NetworkAccount]:
+        """By task, its newest inference and its network's profile."""
 
     def close(self) -> None:
         """Give all memory back; may be called again."""
@@ -97,7 +98,7 @@ class SwappedEngine:
                     task.network.build,
                     task.network.example_inputs,
                     weights=task.network.weights,
-                    rate_hz=task.values["max_rate_hz"] or None,
+                    rate_hz=task.rate_hz,
                 )
             undo.pop_all()
 
@@ -127,7 +128,7 @@ class SwappedEngine:
         report = self._runtime.report()
         return {
             "budget_bytes": report.budget_bytes,
-            "demand_bytes": self._demand_bytes(report.models),
+            "demand_bytes": report.demand_bytes,
             "core_peak_bytes": report.peak_bytes,
             "storage": {
                 "read_bandwidth_bytes_per_s": report.read_bandwidth_bytes_per_s,
@@ -137,31 +138,14 @@ class SwappedEngine:
             "tasks": {name: self._plan(name, report.models[name]) for name in self._models},
         }
 
-    def timelines(self) -> dict[str, Any]:
-        """By task, its newest inference; tasks without one, and torn ones, are left out."""
-        found = {}
-        for name, model in self._models.items():
-            timeline, plan = model.timeline, model.plan
-            if timeline is not None:
-                found[name] = {
-                    **asdict(timeline),
-                    "resident_bytes": sum(b.size_bytes for b in plan.blocks if b.is_resident),
-                    "block_bytes": [block.size_bytes for block in plan.blocks],
-                }
-        return found
+    def accounts(self) -> dict[str, NetworkAccount]:
+        """By task, its newest inference and its network's profile."""
+        device = self._runtime.device_profile
+        return {name: NetworkAccount.of(model, device) for name, model in self._models.items()}
 
     def close(self) -> None:
         """Give all memory back; may be called again."""
         self._runtime.close()
-
-    def _demand_bytes(self, models: Mapping[str, ModelStats]) -> int:
-        """What all need together with everything in memory, one inference at a time.
-
-        Equal networks are held once, by one plan, and so they count once.
-        """
-        held = {id(model.plan): models[name] for name, model in self._models.items()}.values()
-        kept_bytes = sum(each.demand_bytes - each.activation_bytes for each in held)
-        return kept_bytes + max((each.activation_bytes for each in held), default=0)
 
     def _plan(self, name: str, stats: ModelStats) -> dict[str, Any]:
         return {
@@ -222,7 +206,7 @@ class PlainEngine:
             },
         }
 
-    def timelines(self) -> dict[str, Any]:
+    def accounts(self) -> dict[str, NetworkAccount]:
         """None: nothing is read, and PyTorch says nothing of the layers' times."""
         return {}
 

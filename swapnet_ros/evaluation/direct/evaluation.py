@@ -12,22 +12,20 @@ import torch
 
 from swapnet_core import memory
 from swapnet_core.cache import default_cache_dir
-from swapnet_core.errors import InputError, SwapNetError
+from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
+from swapnet_ros.evaluation.direct.account_files import write_accounts
 from swapnet_ros.evaluation.direct.beginning import find_beginning
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.direct.engines import Engine, PlainEngine, SwappedEngine
-from swapnet_ros.evaluation.direct.figures import (
-    join_tasks,
-    sum_up,
-    write_figures,
-    write_timelines,
-)
+from swapnet_ros.evaluation.direct.figures import join_tasks, sum_up, write_figures
 from swapnet_ros.evaluation.direct.frame_analyst import FrameAnalyst
 from swapnet_ros.evaluation.direct.origin import describe_commit, describe_storage
 from swapnet_ros.evaluation.direct.progress_file import Progress
-from swapnet_ros.evaluation.direct.report_files import ReportFiles, ReportFolder
-from swapnet_ros.evaluation.direct.request import UNLIMITED, DirectRequest
+from swapnet_ros.evaluation.direct.report_files import ReportFiles
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
+from swapnet_ros.evaluation.direct.request import DirectRequest
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag, remove_results_bag
 from swapnet_ros.evaluation.direct.results_file import read_tail
 from swapnet_ros.evaluation.direct.scoring import Scoring
@@ -149,7 +147,7 @@ def _evaluate(
             with closing(bag.frames(topics)) as frames:
                 for done in _take_frames(frames, analyst, report, sitting):
                     listeners.done(done, total)
-        except SwapNetError:
+        except Exception:  # also a network's own: what was done before stays a report
             report.finish(bag.problems, is_complete=False)
             raise
         is_complete = not sitting.stop.is_made
@@ -160,7 +158,8 @@ def _evaluate(
             "baseline_bytes": baseline_bytes,
             **engine.figures(),
         }
-        write_timelines(folder.timeline, engine.timelines())
+        rates_hz = {task.name: task.rate_hz for task in request.tasks}
+        write_accounts(folder, engine.accounts(), rates_hz)
         write_figures(folder.figures, _figures(request, folder, measured))
         if is_complete:
             report.mark_complete()

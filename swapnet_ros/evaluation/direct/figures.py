@@ -76,12 +76,6 @@ def join_tasks(
     return {name: {**engine[name], **timings.get(name, {})} for name in engine}
 
 
-def write_timelines(path: Path, timelines: Mapping[str, Any]) -> None:
-    """Write what is known of one inference of every task; nothing where nothing is known."""
-    if timelines:
-        write_figures(path, timelines)
-
-
 def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
     """Write the file; an older one is replaced in one step.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from swapnet_ros.evaluation.direct.whole_file import ReportError
 class GrownFile:
     """One such file. Use from one thread.
 
-    What is added has left the process when `append` returns. Where the disk has no room for it, the
-    file stays as it was before.
+    What is added has left the process when `append` returns, and is on the disk after `sync`. Where
+    the disk has no room for it, the file stays as it was before.
     """
 
     def __init__(self, path: Path, *, resume_at: int) -> None:
@@ -61,6 +62,17 @@ class GrownFile:
             raise ReportError.of(self._path, error) from error
         self.position += len(data)
         self._end = end
+
+    def sync(self) -> None:
+        """Wait until all of the file is on the disk, whatever happens to the computer then.
+
+        Raises:
+            ReportError: it cannot be written there.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ReportError.of(self._path, error) from error
 
     def close(self) -> None:
         """Close the file; may be called again."""

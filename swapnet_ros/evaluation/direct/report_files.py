@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from swapnet_core import memory
@@ -14,6 +12,7 @@ from swapnet_ros.evaluation.bags.problems import BagProblem
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 from swapnet_ros.evaluation.direct.progress_file import Progress, write_progress
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.result_json import result_json
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
@@ -22,69 +21,6 @@ from swapnet_ros.evaluation.direct.timings_file import TimingsFile
 from swapnet_ros.evaluation.sample_frames import SampleFrames
 
 _CHECKPOINT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFolder:
-    """Where everything of one evaluation lies."""
-
-    path: Path
-
-    @property
-    def results(self) -> Path:
-        """What was found, frame by frame, and how accurate it was; no times."""
-        return self.path / "results.json"
-
-    @property
-    def timings(self) -> Path:
-        """What every frame took in every task."""
-        return self.path / "timings.csv"
-
-    @property
-    def figures(self) -> Path:
-        """Latencies, memory and reads in sums, and where all this was measured."""
-        return self.path / "figures.json"
-
-    @property
-    def progress(self) -> Path:
-        """How far it has come."""
-        return self.path / "progress.json"
-
-    @property
-    def recording(self) -> Path:
-        """The results as a bag."""
-        return self.path / "results_bag"
-
-    @property
-    def timeline(self) -> Path:
-        """One inference of every task: when which block was read and used."""
-        return self.path / "timeline.json"
-
-    @property
-    def comparison(self) -> Path:
-        """What is different under other budgets."""
-        return self.path / "comparison.json"
-
-    @property
-    def curve(self) -> Path:
-        """Latencies that are predicted for other budgets."""
-        return self.path / "curve.json"
-
-    @property
-    def memory(self) -> Path:
-        """Of a replay: memory over time."""
-        return self.path / "memory.csv"
-
-    @property
-    def page(self) -> Path:
-        """The report for people."""
-        return self.path / "report.html"
-
-    def forget_sums(self) -> None:
-        """Remove what an earlier evaluation came to: it is not true of a new one."""
-        sums = (self.figures, self.timeline, self.comparison, self.curve, self.memory, self.page)
-        for path in sums:
-            path.unlink(missing_ok=True)
 
 
 class ReportFiles:
@@ -281,6 +217,9 @@ class ReportFiles:
     def _keep(self, *, is_complete: bool = False) -> None:
         """Note the place from which an evaluation that ends now, however it ends, goes on."""
         self._checkpoint_s = time.monotonic()
+        # first what the note speaks of: a power cut must not leave the note alone
+        self._results.sync()
+        self._timings.sync()
         write_progress(
             self._folder.progress,
             Progress(

@@ -9,8 +9,6 @@ from typing import Any
 
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 
-UNLIMITED = "unlimited"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectRequest:

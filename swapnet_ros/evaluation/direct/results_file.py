@@ -67,6 +67,14 @@ class ResultsFile:
         """
         self._file.append(b"", end=_tail(tail))
 
+    def sync(self) -> None:
+        """See `GrownFile.sync`.
+
+        Raises:
+            ReportError: it cannot be written to the disk.
+        """
+        self._file.sync()
+
     def close(self) -> None:
         """Close the file; may be called again."""
         self._file.close()

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 from swapnet_ros.evaluation.direct.grown_file import GrownFile
+
+if TYPE_CHECKING:  # brings the networks along, and timings are also read without them
+    from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,14 @@ class TimingsFile:
             )
             rows.append(",".join(row) + "\n")
         self._file.append("".join(rows).encode())
+
+    def sync(self) -> None:
+        """See `GrownFile.sync`.
+
+        Raises:
+            ReportError: it cannot be written to the disk.
+        """
+        self._file.sync()
 
     def close(self) -> None:
         """Close the file; may be called again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,14 +22,17 @@ class ReportError(SwapNetError):
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file; an older one is replaced in one step.
+    """Write a file; an older one is replaced in one step, also where the power fails.
 
     Raises:
         ReportError: it cannot be written; the older one is as it was.
     """
     unfinished = path.with_name(f".{path.name}")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with no content
         unfinished.replace(path)
     except OSError as error:
         with suppress(OSError):  # the first error is told

@@ -18,8 +18,9 @@ from swapnet_ros.evaluation.report.blocks import (
     Text,
     missing,
 )
-from swapnet_ros.evaluation.report.palette import colour
+from swapnet_ros.evaluation.report.palette import OWN, colour
 from swapnet_ros.evaluation.report.quantities import (
+    MS_PER_S,
     TIMES,
     milliseconds,
     number,
@@ -31,7 +32,6 @@ from swapnet_ros.evaluation.report.run_record import ReportRecord
 from swapnet_ros.evaluation.report.svg_chart import NARROW_IN, draw_svg
 from swapnet_ros.evaluation.report.verdicts import results_verdict, row_verdict
 
-_MS = 1e3
 _Rows = Sequence[Mapping[str, Any]]
 
 
@@ -42,8 +42,8 @@ def budgets_section(report: ReportRecord) -> Section:
     if charts:
         told = Text(
             text="Dots are measured medians, with a line up to the 90th percentile; the curve is "
-            "what `swapnet plan` predicts, from the networks' compute times when they were first "
-            "loaded on this machine, back to back with others of the same network."
+            "what `swapnet plan` predicts, at the speeds that networks and storage had in this "
+            "evaluation, for inferences back to back with others of the same network."
         )
         parts += [Part(title="Latency over budget", blocks=[told]), *charts]
     else:
@@ -190,14 +190,14 @@ def _draw(
     axes = figure.subplots()
     if predicted:
         budgets = [budget_bytes / MIB for budget_bytes, _ in predicted]
-        axes.plot(budgets, [each * _MS for _, each in predicted], color=colour("series-1"))
+        axes.plot(budgets, [each * MS_PER_S for _, each in predicted], color=colour("series-1"))
     for budget_bytes, latency in measured:
         place = budget_bytes / MIB
-        span_ms = [latency["p50"] * _MS, latency["p90"] * _MS]
-        axes.plot([place, place], span_ms, color=colour("series-0"))
-        axes.plot([place], span_ms[:1], "o", color=colour("series-0"), markersize=7)
+        span_ms = [latency["p50"] * MS_PER_S, latency["p90"] * MS_PER_S]
+        axes.plot([place, place], span_ms, color=colour(OWN))
+        axes.plot([place], span_ms[:1], "o", color=colour(OWN), markersize=7)
     if unlimited_s is not None:
-        axes.axhline(unlimited_s * _MS, color=colour("good"), linestyle=(0, (4, 3)))
+        axes.axhline(unlimited_s * MS_PER_S, color=colour("good"), linestyle=(0, (4, 3)))
     if demand_bytes is not None:
         axes.axvline(demand_bytes / MIB, color=colour("muted"), linestyle=(0, (1, 2)))
     axes.set_xlabel("budget of all tasks together, MiB")
@@ -209,7 +209,7 @@ def _draw(
 def _legend(report: ReportRecord, name: str) -> list[LegendEntry]:
     entries = []
     if _measured(report, name):
-        entries.append(LegendEntry(role="series-0", text="measured"))
+        entries.append(LegendEntry(role=OWN, text="measured"))
     if _predicted(report, name):
         entries.append(LegendEntry(role="series-1", text="predicted"))
     if _unlimited(report, name) is not None:

@@ -17,14 +17,11 @@ from swapnet_ros.evaluation.report.blocks import (
     Text,
     missing,
 )
-from swapnet_ros.evaluation.report.palette import colour, series
-from swapnet_ros.evaluation.report.quantities import counted, milliseconds
+from swapnet_ros.evaluation.report.palette import OWN, colour, series
+from swapnet_ros.evaluation.report.quantities import MS_PER_S, counted, milliseconds
 from swapnet_ros.evaluation.report.run_record import ReportRecord, RunRecord, TaskTimes
 from swapnet_ros.evaluation.report.svg_chart import draw_svg
 from swapnet_ros.evaluation.report.thinning import MOST_POINTS, Bins, count_in_bins, thin
-
-_OWN = "series-0"
-_MS = 1e3
 
 
 def latency_section(report: ReportRecord) -> Section:
@@ -91,7 +88,7 @@ def _draw(
 
 def _draw_histogram(axes: Any, bins: Bins) -> None:
     shares = 100 * bins.counts / max(1, bins.counts.sum())
-    axes.stairs(shares, bins.edges * _MS, fill=True, color=colour(_OWN))
+    axes.stairs(shares, bins.edges * MS_PER_S, fill=True, color=colour(OWN))
     axes.set_ylabel("share of frames, %")
     axes.margins(x=0.01)
 
@@ -100,10 +97,10 @@ def _draw_cumulated(axes: Any, records: Sequence[TaskTimes], bins: Bins) -> None
     """Draw which share of the frames was done within which time: curves can be compared."""
     shares = np.linspace(0, 1, MOST_POINTS)
     for number, times in reversed(list(enumerate(records))):
-        latencies_ms = np.quantile(times.latency_s, shares) * _MS
+        latencies_ms = np.quantile(times.latency_s, shares) * MS_PER_S
         width = 1.4 if number else 2.4
         axes.plot(latencies_ms, 100 * shares, color=colour(series(number)), linewidth=width)
-    axes.set_xlim(0, bins.edges[-1] * _MS * 1.02)
+    axes.set_xlim(0, bins.edges[-1] * MS_PER_S * 1.02)
     axes.set_ylabel("frames done within, %")
 
 
@@ -112,14 +109,14 @@ def _draw_course(axes: Any, own: TaskTimes) -> None:
     stalls = thin(own.frames, own.stall_s)
     if course.stretch > 1:
         axes.fill_between(
-            *(course.places, course.least * _MS, course.largest * _MS),
-            color=colour(_OWN),
+            *(course.places, course.least * MS_PER_S, course.largest * MS_PER_S),
+            color=colour(OWN),
             alpha=0.25,
             linewidth=0,
         )
-    axes.plot(course.places, course.middle * _MS, color=colour(_OWN))
+    axes.plot(course.places, course.middle * MS_PER_S, color=colour(OWN))
     axes.fill_between(
-        *(stalls.places, 0, stalls.middle * _MS), color=colour("bad"), alpha=0.55, linewidth=0
+        *(stalls.places, 0, stalls.middle * MS_PER_S), color=colour("bad"), alpha=0.55, linewidth=0
     )
     axes.set_ylabel("latency, ms")
     axes.set_ylim(bottom=0)
@@ -127,7 +124,7 @@ def _draw_course(axes: Any, own: TaskTimes) -> None:
 
 
 def _legend(run: RunRecord, others: Mapping[str, TaskTimes]) -> list[LegendEntry]:
-    entries = [LegendEntry(role=_OWN, text=run.budget or "this evaluation")]
+    entries = [LegendEntry(role=OWN, text=run.budget or "this evaluation")]
     entries += [
         LegendEntry(role=series(number), text=budget)
         for number, budget in enumerate(others, start=1)

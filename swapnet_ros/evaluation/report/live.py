@@ -17,8 +17,9 @@ from swapnet_ros.evaluation.report.blocks import (
     Table,
     missing,
 )
-from swapnet_ros.evaluation.report.palette import colour
+from swapnet_ros.evaluation.report.palette import OWN, colour
 from swapnet_ros.evaluation.report.quantities import (
+    MS_PER_S,
     NOT_MEASURED,
     TIMES,
     milliseconds,
@@ -43,7 +44,6 @@ _WHAT_PARTS_ARE = (
     "inference waited for blocks. Compute: the rest of it. Interpret: making the result of what "
     "the network returned. Publish: filling and sending messages."
 )
-_MS = 1e3
 _MOST_DROPS = 0.05
 
 
@@ -101,8 +101,8 @@ def _draw_split(figure: Any, *, means_s: Mapping[str, float]) -> None:
     begin_ms = 0.0
     for part, mean_s in means_s.items():
         role = _PARTS[part]
-        axes.barh(0, mean_s * _MS, left=begin_ms, height=0.8, color=colour(role), linewidth=0)
-        begin_ms += mean_s * _MS
+        axes.barh(0, mean_s * MS_PER_S, left=begin_ms, height=0.8, color=colour(role), linewidth=0)
+        begin_ms += mean_s * MS_PER_S
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("ms")
@@ -180,7 +180,7 @@ def _draw_rates(figure: Any, *, rates: Sequence[Mapping[str, Any]]) -> None:
         [row["rate"] for row in ordered],
         [row["drop_share"] * 100 for row in ordered],
         "o-",
-        color=colour("series-0"),
+        color=colour(OWN),
     )
     axes.axhline(_MOST_DROPS * 100, color=colour("budget"), linestyle=(0, (6, 3)))
     axes.set_xlabel("play rate, times the bag's own")

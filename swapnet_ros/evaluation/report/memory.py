@@ -15,13 +15,12 @@ from swapnet_ros.evaluation.report.blocks import (
     Text,
     missing,
 )
-from swapnet_ros.evaluation.report.palette import colour, series
+from swapnet_ros.evaluation.report.palette import OWN, colour, series
 from swapnet_ros.evaluation.report.quantities import size
 from swapnet_ros.evaluation.report.run_record import MemoryRecord, ReportRecord, RunRecord
 from swapnet_ros.evaluation.report.svg_chart import draw_svg
 from swapnet_ros.evaluation.report.thinning import thin
 
-_OWN = "series-0"
 _WHAT_COUNTS = (
     "The budget is for what the core holds: weights, buffers and the networks' activations. The "
     "process's memory is private memory above what it held before the networks were loaded: "
@@ -59,7 +58,7 @@ def _draw(figure: Any, *, run: RunRecord, others: list[MemoryRecord]) -> None:
         course = thin(other.places, other.process_bytes)
         axes.plot(course.places, course.largest / MIB, color=colour(series(number)))
     course = thin(own.places, own.process_bytes)
-    axes.plot(course.places, course.largest / MIB, color=colour(_OWN), linewidth=2.2)
+    axes.plot(course.places, course.largest / MIB, color=colour(OWN), linewidth=2.2)
     if own.core_bytes:
         held = thin(own.places, own.core_bytes)
         axes.plot(held.places, held.largest / MIB, color=colour("ink"))
@@ -85,7 +84,7 @@ def _draw_budget(axes: Any, run: RunRecord) -> None:
 
 
 def _legend(run: RunRecord, others: list[str]) -> list[LegendEntry]:
-    entries = [LegendEntry(role=_OWN, text=f"process, {run.budget or 'this evaluation'}")]
+    entries = [LegendEntry(role=OWN, text=f"process, {run.budget or 'this evaluation'}")]
     entries += [
         LegendEntry(role=series(number), text=f"process, {budget}")
         for number, budget in enumerate(others, start=1)

@@ -14,6 +14,8 @@ _ROLES = (
     *(f"series-{number}" for number in range(8)),
 )
 _STAND_IN = "#fd00"  # and two digits: dark reds that nothing else uses
+OWN = "series-0"
+"""The evaluation that the page is of; others have the roles after it."""
 SERIES = tuple(role for role in _ROLES if role.startswith("series-"))
 
 

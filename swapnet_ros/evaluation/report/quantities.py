@@ -9,11 +9,13 @@ from swapnet_core.sizes import format_size
 
 NOT_MEASURED = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+MS_PER_S = 1e3
+NS_PER_S = 1_000_000_000
 
 
 def milliseconds(duration_s: float | None) -> str:
     """Write a time."""
-    return NOT_MEASURED if duration_s is None else f"{duration_s * 1e3:,.1f} ms"
+    return NOT_MEASURED if duration_s is None else f"{duration_s * MS_PER_S:,.1f} ms"
 
 
 def size(size_bytes: float | None) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.direct.figures import sum_up
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.results_file import read_frames, read_tail
 from swapnet_ros.evaluation.direct.timings_file import read_timings
+from swapnet_ros.evaluation.report.quantities import NS_PER_S
 from swapnet_ros.evaluation.report.run_record import (
     NO_RESULTS,
     UNKNOWN,
@@ -29,8 +31,6 @@ from swapnet_ros.evaluation.report.run_record import (
 )
 from swapnet_ros.evaluation.sample_frames import SAMPLES_FILE
 
-_NS_PER_S = 1e9
-
 
 def read_report(folder: Path) -> ReportRecord:
     """Read a report's folder, and those of the budgets that it was compared with.
@@ -38,14 +38,15 @@ def read_report(folder: Path) -> ReportRecord:
     Raises:
         InputError: it holds no evaluation.
     """
-    if not any((folder / name).is_file() for name in ("results.json", "figures.json")):
+    files = ReportFolder(path=folder)
+    if not files.results.is_file() and not files.figures.is_file():
         raise InputError(
             f"{folder} holds no evaluation: there is neither results.json nor figures.json; "
             "`swapnet evaluate BAG --config FILE --out FOLDER` makes one"
         )
     run = read_run(folder)
     faults = list(run.faults)
-    comparison = read_json(folder / "comparison.json", faults)
+    comparison = read_json(files.comparison, faults)
     # the report may lie elsewhere than where it was made: the folders are below it by their names
     names = [Path(row["folder"]).name for row in comparison.get("runs", ())[1:]]
     others = {name: read_run(folder / name) for name in names if (folder / name).is_dir()}
@@ -56,25 +57,26 @@ def read_report(folder: Path) -> ReportRecord:
 def read_run(folder: Path) -> RunRecord:
     """Read one evaluation; what cannot be read is told in `faults`."""
     faults: list[str] = []
-    results = _read_results(folder / "results.json", faults)
-    figures = read_json(folder / "figures.json", faults)
-    times, memory = _read_times(folder / "timings.csv", faults)
+    files = ReportFolder(path=folder)
+    results = _read_results(files.results, faults)
+    figures = read_json(files.figures, faults)
+    times, memory = _read_times(files.timings, faults)
     return RunRecord(
         path=folder,
-        figures=_checked_figures(folder, figures, results, faults),
-        setup=read_json(folder / "progress.json", faults).get("setup", UNKNOWN),
+        figures=_checked_figures(files, figures, results, faults),
+        setup=read_json(files.progress, faults).get("setup", UNKNOWN),
         results=results,
         times=times,
-        memory=_read_memory(folder / "memory.csv", faults) or memory,
-        timeline=read_json(folder / "timeline.json", faults),
+        memory=_read_memory(files.memory, faults) or memory,
+        timeline=read_json(files.timeline, faults),
         samples=read_json(folder / SAMPLES_FILE, faults).get("samples", ()),
-        curve=read_json(folder / "curve.json", faults),
+        curve=read_json(files.curve, faults),
         faults=faults,
     )
 
 
 def _checked_figures(
-    folder: Path, figures: Mapping[str, Any], results: ResultsRecord, faults: list[str]
+    files: ReportFolder, figures: Mapping[str, Any], results: ResultsRecord, faults: list[str]
 ) -> Mapping[str, Any]:
     """The figures, or sums of the timings where they do not belong to these results."""
     frames = figures.get("frames_done", 0)
@@ -88,7 +90,7 @@ def _checked_figures(
         "summed up from timings.csv, and machine, configuration and plan are not known"
     )
     try:
-        tasks, process_peak_bytes = sum_up(read_timings(folder / "timings.csv"))
+        tasks, process_peak_bytes = sum_up(read_timings(files.timings))
     except (OSError, ValueError, TypeError) as error:
         faults.append(f"timings.csv cannot be summed up: {error}")
         return UNKNOWN
@@ -118,7 +120,7 @@ def _read_results(path: Path, faults: list[str]) -> ResultsRecord:
         frames=frames,
         topics=dict(topics),
         sizes=dict(sizes),
-        span_s=(last_ns - first_ns) / _NS_PER_S if frames > 1 else None,
+        span_s=(last_ns - first_ns) / NS_PER_S if frames > 1 else None,
         refusals=refusals,
         tail=tail,
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN: Mapping[str, Any] = {}
-UNLIMITED = "unlimited"  # the budget of the plain networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from swapnet_ros.evaluation.report.blocks import (
     Text,
     missing,
 )
+from swapnet_ros.evaluation.report.quantities import NS_PER_S
 from swapnet_ros.evaluation.report.run_record import RunRecord
 from swapnet_ros.evaluation.sample_frames import SAMPLES_FILE
 
-_NS_PER_S = 1_000_000_000
 _TOLD = (
     "Frames spread evenly over the bag, chosen by their number alone: they are the same in every "
     "evaluation of it."
@@ -49,7 +49,7 @@ def _in_one(frames: list[Pictures]) -> list[Block]:
 
 
 def _frame(run: RunRecord, sample: Mapping[str, Any]) -> Pictures:
-    seconds, nanoseconds = divmod(int(sample["stamp_ns"]), _NS_PER_S)
+    seconds, nanoseconds = divmod(int(sample["stamp_ns"]), NS_PER_S)
     stamp = f"{seconds}.{nanoseconds // 1_000_000:03d} s"
     return Pictures(
         title=f"Frame {sample['frame']:,}: {sample['topic']}, stamp {stamp}",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.report.blocks import (
     BAD,
     PLAIN,
@@ -20,6 +21,7 @@ from swapnet_ros.evaluation.report.blocks import (
     Tiles,
 )
 from swapnet_ros.evaluation.report.headlines import accuracy_headline
+from swapnet_ros.evaluation.report.palette import OWN
 from swapnet_ros.evaluation.report.quantities import (
     NOT_MEASURED,
     TIMES,
@@ -33,7 +35,6 @@ from swapnet_ros.evaluation.report.quantities import (
 )
 from swapnet_ros.evaluation.report.run_record import (
     UNKNOWN,
-    UNLIMITED,
     ReportRecord,
     RunRecord,
 )
@@ -222,7 +223,7 @@ def _memory_bars(run: RunRecord) -> list[Bar]:
         ("demand: weights, buffers and activations", run.demand_bytes, "muted"),
         ("budget", figures.get("budget_bytes"), "budget"),
         ("most held by the core", figures.get("core_peak_bytes"), "ink"),
-        ("most held by the process", figures.get("process_peak_bytes"), "series-0"),
+        ("most held by the process", figures.get("process_peak_bytes"), OWN),
     )
     known = [(label, each, role) for label, each, role in sizes if each is not None]
     most = max((each for _, each, _ in known), default=0)

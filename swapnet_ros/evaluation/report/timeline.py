@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from swapnet_ros.evaluation.direct.budget_words import UNLIMITED
 from swapnet_ros.evaluation.report.blocks import (
     Block,
     Chart,
@@ -16,11 +17,10 @@ from swapnet_ros.evaluation.report.blocks import (
     missing,
 )
 from swapnet_ros.evaluation.report.palette import colour
-from swapnet_ros.evaluation.report.quantities import counted, milliseconds, quantile, size
-from swapnet_ros.evaluation.report.run_record import UNLIMITED, RunRecord
+from swapnet_ros.evaluation.report.quantities import MS_PER_S, counted, milliseconds, quantile, size
+from swapnet_ros.evaluation.report.run_record import RunRecord
 from swapnet_ros.evaluation.report.svg_chart import draw_svg
 
-_MS = 1e3
 _MOST_ROWS = 8  # of reads under way at the same time
 _LEGEND = (
     LegendEntry(role="compute", text="compute, one streamed block"),
@@ -74,7 +74,7 @@ def _task(run: RunRecord, name: str, number: int) -> Block:
 
 def _draw(figure: Any, *, timeline: Mapping[str, Any]) -> None:
     axes = figure.subplots()
-    latency_ms = timeline["latency_s"] * _MS
+    latency_ms = timeline["latency_s"] * MS_PER_S
     _draw_uses(axes, timeline["uses"])
     for place, (reads, role) in enumerate(
         ((timeline["reads"], "read"), (timeline["reads_ahead"], "ahead"))
@@ -93,14 +93,12 @@ def _draw(figure: Any, *, timeline: Mapping[str, Any]) -> None:
 
 def _draw_uses(axes: Any, uses: Sequence[Mapping[str, Any]]) -> None:
     stalls = [
-        ((use["begin_s"] - use["stall_s"]) * _MS, use["stall_s"] * _MS)
+        ((use["begin_s"] - use["stall_s"]) * MS_PER_S, use["stall_s"] * MS_PER_S)
         for use in uses
         if use["stall_s"] > 0.0
     ]
     for place, role in enumerate(("compute", "compute-other")):
-        bars = [
-            (use["begin_s"] * _MS, (use["end_s"] - use["begin_s"]) * _MS) for use in uses[place::2]
-        ]
+        bars = [_bar(use) for use in uses[place::2]]
         if bars:
             axes.broken_barh(bars, (0.0, 1.0), facecolors=colour(role), linewidth=0)
     if stalls:
@@ -112,12 +110,13 @@ def _draw_reads(axes: Any, reads: Sequence[_Read], *, bottom: float, role: str) 
     rows = _in_rows(reads)
     height = 1.0 / max(1, len(rows))
     for place, row in enumerate(rows):
-        bars = [(read["begin_s"] * _MS, (read["end_s"] - read["begin_s"]) * _MS) for read in row]
-        axes.broken_barh(
-            *(bars, (bottom + place * height, height * 0.86)),
-            facecolors=colour(role),
-            linewidth=0,
-        )
+        span = (bottom + place * height, height * 0.86)
+        axes.broken_barh(list(map(_bar, row)), span, facecolors=colour(role), linewidth=0)
+
+
+def _bar(span: Mapping[str, Any]) -> tuple[float, float]:
+    """Begin and length of a read or a use, in milliseconds."""
+    return span["begin_s"] * MS_PER_S, (span["end_s"] - span["begin_s"]) * MS_PER_S
 
 
 def _in_rows(reads: Sequence[_Read]) -> list[list[_Read]]:

@@ -11,13 +11,12 @@ from swapnet_ros.evaluation.truth.class_files import ClassesFromNames, ClassTabl
 from swapnet_ros.evaluation.truth.coco import CocoFile
 from swapnet_ros.evaluation.truth.errors import TruthError
 from swapnet_ros.evaluation.truth.frame import TruthFrame
+from swapnet_ros.evaluation.truth.kinds import KINDS
 from swapnet_ros.evaluation.truth.masks import LaneMaskFolder, MaskFolder
 from swapnet_ros.evaluation.truth.text_files import read_text
 from swapnet_ros.evaluation.truth.tusimple import TuSimpleFile
 from swapnet_ros.evaluation.truth.voc import VocFolder
 from swapnet_ros.evaluation.truth.yolo import YoloFolder, is_yolo_folder
-
-KINDS = ("coco", "yolo", "voc", "masks", "lane_masks", "class_table", "class_names", "tusimple")
 
 
 class LabelFiles(Protocol):

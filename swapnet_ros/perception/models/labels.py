@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchvision.models import get_model_weights
-
 from swapnet_ros.perception.errors import LabelsError
 
 _COCO_CLASSES = 80
@@ -45,6 +43,9 @@ def read_labels(path: Path, *, count: int | None = None) -> tuple[str, ...]:
 
 def torchvision_labels(name: str) -> tuple[str, ...]:
     """The categories that a torchvision network was published with, the background first."""
+    # its import takes seconds, and files of names are also read without networks
+    from torchvision.models import get_model_weights
+
     return tuple(get_model_weights(name).DEFAULT.meta["categories"])
 
 

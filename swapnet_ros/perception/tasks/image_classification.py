@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swapnet_ros.perception.errors import ImageError, ThresholdError
-from swapnet_ros.perception.models.classification import ClassificationNetwork
 from swapnet_ros.perception.tasks.preprocessing import PreparedImage, check_rgb_image
+
+if TYPE_CHECKING:  # its import takes seconds, and results are also made and drawn without networks
+    from swapnet_ros.perception.models.classification import ClassificationNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import batched_nms
 
 from swapnet_ros.perception.errors import ThresholdError
 from swapnet_ros.perception.models.detection import Candidates, DetectionNetwork
@@ -152,6 +151,9 @@ def best_detections(
     Returns:
         The objects, in pixels of the source image and within it.
     """
+    # its import takes seconds, and results are also made and drawn without networks
+    from torchvision.ops import batched_nms
+
     kept = batched_nms(candidates.boxes, candidates.scores, candidates.class_ids, iou_threshold)
     boxes = geometry.clip(geometry.to_source(candidates.boxes[kept]))
     rows = zip(

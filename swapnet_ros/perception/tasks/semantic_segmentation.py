@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swapnet_ros.perception.models.segmentation import SegmentationNetwork
 from swapnet_ros.perception.tasks.preprocessing import ImageGeometry, PreparedImage
+
+if TYPE_CHECKING:  # its import takes seconds, and results are also made and drawn without networks
+    from swapnet_ros.perception.models.segmentation import SegmentationNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

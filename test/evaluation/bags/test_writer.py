@@ -7,9 +7,10 @@ import pytest
 import yaml
 from rosbags.highlevel import AnyReader
 
+from swapnet_ros.evaluation.bags.formats import BagStorage, ImageCompression
 from swapnet_ros.evaluation.bags.problems import BagError
 from swapnet_ros.evaluation.bags.reader import BagReader
-from swapnet_ros.evaluation.bags.writer import BagStorage, BagWriter, ImageCompression
+from swapnet_ros.evaluation.bags.writer import BagWriter
 from swapnet_ros.nodes.topic_tables import TOPICS
 from swapnet_ros.perception.tasks.image_classification import (
     ClassificationResult,

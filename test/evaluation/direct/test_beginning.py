@@ -5,7 +5,7 @@ import pytest
 from swapnet_core.errors import InputError
 from swapnet_ros.evaluation.direct.beginning import find_beginning
 from swapnet_ros.evaluation.direct.progress_file import Progress, write_progress
-from swapnet_ros.evaluation.direct.report_files import ReportFolder
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.request import DirectRequest
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.bags.formats import ImageCompression
 from swapnet_ros.evaluation.bags.message_types import known_types
 from swapnet_ros.evaluation.bags.reader import BagReader
-from swapnet_ros.evaluation.bags.writer import BagWriter, ImageCompression
+from swapnet_ros.evaluation.bags.writer import BagWriter
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.engines import InferenceCost
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
