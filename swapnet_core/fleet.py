@@ -206,7 +206,12 @@ def describe(models: Models) -> list[SharedNetwork]:
 def demand_of(models: Models) -> int:
     """Return what networks need together with everything in memory; equal weights count once."""
     weights = (weight for held in _holdings(models) for weight in held.profile.trace.weights)
-    return sum(weight.size_bytes for weight in weights) + _fixed_bytes(models)
+    activations = (model.profile.trace.activation_bytes for model in models.values())
+    return (
+        sum(weight.size_bytes for weight in weights)
+        + _buffer_bytes(models)
+        + max(activations, default=0)
+    )
 
 
 def _holdings(models: Models) -> list[Holding]:
@@ -226,4 +231,8 @@ def _share_of(holding: Holding, models: Models) -> SharedNetwork:
 
 def _fixed_bytes(models: Models, plans: Plans) -> int:
     activations = max((plan.activation_bytes for plan in plans.values()), default=0)
-    return sum(model.profile.trace.buffer_bytes for model in models.values()) + activations
+    return _buffer_bytes(models) + activations
+
+
+def _buffer_bytes(models: Models) -> int:
+    return sum(model.profile.trace.buffer_bytes for model in models.values())

@@ -13,7 +13,7 @@ from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.profiling import profile_network
 from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_budget_bytes
 from swapnet_core.specs import NetworkProfile
-from swapnet_core.testing import SIMULATED_DEVICE, loaded_profile
+from swapnet_core.testing import SIMULATED_DEVICE
 
 _MIB = 2**20
 _IMAGE = torch.rand(1, 512, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -74,7 +74,7 @@ def test_it_runs_in_less_than_its_operators_hold(profile: NetworkProfile, tmp_pa
         expected = network(_IMAGE)
     with SwapRuntime(budget=2 * profile.demand_bytes, cache_dir=tmp_path) as runtime:
         model = runtime.load("network", network, (_IMAGE,))
-        runtime.set_budget(smallest_budget_bytes(loaded_profile(runtime, "network")))
+        runtime.set_budget(smallest_budget_bytes(model.profile))
         output = model(_IMAGE)
         report = runtime.report()
 
