@@ -6,6 +6,9 @@
 ...     output = detector(image)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from swapnet_core.errors import (
     BlockCorruptError,
     BudgetTooSmallError,
@@ -28,9 +31,11 @@ from swapnet_core.reports import (
     NetworkLoad,
     RuntimeReport,
 )
-from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import SwapPlan
-from swapnet_core.swapped import SwappedModel
+
+if TYPE_CHECKING:
+    from swapnet_core.runtime import SwapRuntime
+    from swapnet_core.swapped import SwappedModel
 
 __all__ = [
     "Admission",
@@ -55,3 +60,12 @@ __all__ = [
     "SwappedModel",
     "WeightsMismatchError",
 ]
+
+_WITH_TORCH = {"SwapRuntime": "runtime", "SwappedModel": "swapped"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs PyTorch at its first use: errors and sizes are wanted without it, too."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)

@@ -19,6 +19,7 @@ _WITHOUT_NETWORKS = (
     ("modules", "heavy"),
     [
         (("swapnet_ros.cli.app",), ("torch", "torchvision", "numpy", "cv2", "rosbags", "rclpy")),
+        (("swapnet_core",), ("torch", "numpy")),
         # torchvision brings PyTorch's compiler along
         (_WITHOUT_NETWORKS, ("torchvision", "torch._dynamo", "matplotlib")),
     ],
