@@ -15,7 +15,7 @@ class Arena:
     """Hands out regions of one backend's memory, counted by one ledger. Any thread."""
 
     def __init__(self, backend: Backend, ledger: MemoryLedger) -> None:
-        self._backend = backend
+        self.backend = backend
         self._ledger = ledger
         self._lock = threading.Lock()
         self._leases: dict[int, Lease] = {}
@@ -33,7 +33,7 @@ class Arena:
         """
         lease = self._ledger.lease(owner, round_up(size_bytes))
         try:
-            region = self._backend.allocate(size_bytes)
+            region = self.backend.allocate(size_bytes)
         except (MemoryError, OSError) as error:
             lease.release()
             raise OutOfMemoryError(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swapnet_core.arena import Arena
-from swapnet_core.backends.base import Region
+from swapnet_core.backends.base import Backend, Region
 from swapnet_core.blockfile import BlockFile
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane
@@ -68,6 +68,11 @@ class Holding:
         """The plan in force; None while suspended."""
         seat = self._seat
         return seat.plan if seat is not None else None
+
+    @property
+    def backend(self) -> Backend:
+        """The device on which the weights are used."""
+        return self._arena.backend
 
     @property
     def is_direct(self) -> bool:

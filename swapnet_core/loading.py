@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from swapnet_core import blockfile, memory
 from swapnet_core.assembly import Assembly, build_network, build_skeleton, check_names, load_buffers
+from swapnet_core.backends.cpu import HOST_COPIES
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import (
     BlockCorruptError,
@@ -76,7 +77,7 @@ class SourceLender:
     """Lends weights that are read one by one from where they come from."""
 
     def __init__(self, weights: tuple[WeightSpec, ...], source: Weights) -> None:
-        self._copies = PrivateCopies(weights, self._fill)
+        self._copies = PrivateCopies(weights, self._fill, HOST_COPIES)
         self._weights = weights
         self._source = source
 

@@ -78,7 +78,7 @@ class SwapRuntime:
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self._backend = backend
         self._arena = Arena(backend, self._ledger)
-        self._pool = FetchPool()
+        self._pool = FetchPool(backend.queue)
         placement = Placement(self._pool, self._arena)
         self._dispatcher = Dispatcher(placement)
         self._scheduler = self._dispatcher.scheduler

@@ -9,6 +9,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from swapnet_core.backends.base import ComputeQueue
+from swapnet_core.backends.cpu import HOST_QUEUE
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Piece
 from swapnet_core.speeds import ReadSpeed
@@ -34,7 +36,14 @@ class PoolSnapshot:
 class FetchPool:
     """Reading threads that serve any number of streams. Any thread."""
 
-    def __init__(self, threads: int = READING_THREADS) -> None:
+    def __init__(self, queue: ComputeQueue = HOST_QUEUE, *, threads: int = READING_THREADS) -> None:
+        """Start the threads.
+
+        Args:
+            queue: where the networks compute whose blocks are read.
+            threads: how many read.
+        """
+        self.queue = queue
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
         self._streams: list[Stream] = []
@@ -111,9 +120,11 @@ class FetchPool:
                 if found is None or not self._is_open:
                     return
                 stream, piece = found
-                self._take_off()
                 if stream.has_more():
                     self._work.notify()
+            piece.prepare()
+            with self.lock:  # only now: to wait for the device is not to read
+                self._take_off()
             error = piece.read()
             with self.lock:
                 self._land(stream, piece, error)
