@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
+from swapnet_core.backends.base import REQUEST_BYTES
 from swapnet_core.blockfile import drop_written_pages
 from swapnet_core.errors import StorageError
-from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import DeviceProfile

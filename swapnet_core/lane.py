@@ -9,12 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from swapnet_core.backends.base import ComputeQueue, Landing, Mark, Region
+from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region
 from swapnet_core.reports import BlockRead
-from swapnet_core.sizes import MIB
 from swapnet_core.specs import SwapPlan
 
-REQUEST_BYTES = 4 * MIB
 _INFERENCES_OF_READS = 3
 
 ReadInto = Callable[[memoryview, int], None]

@@ -36,7 +36,11 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from swapnet_core.sizes import MIB
 from swapnet_core.specs import WeightSpec
+
+REQUEST_BYTES = 4 * MIB
+"""The most that one read brings."""
 
 Span = tuple[int, int]
 """Begin and end of some bytes of a region."""
