@@ -100,6 +100,7 @@ class Assembly:
         self._owners: list[tuple[nn.Module, dict[str, int]]] = []
         self._plain: list[dict[str, Any]] = []
         self._hooks: list[Any] = []
+        self._moved: list[tuple[nn.Module, str, torch.device]] = []
         for path, module in network.named_modules():
             self._collect(path, module)
         self.weights: tuple[WeightSpec, ...] = tuple(
@@ -110,7 +111,12 @@ class Assembly:
     @property
     def buffer_bytes(self) -> int:
         """Bytes of all buffers; they stay in memory."""
-        return sum(b.numel() * b.element_size() for b in self.network.buffers())
+        return sum(self.buffer_sizes_bytes)
+
+    @property
+    def buffer_sizes_bytes(self) -> list[int]:
+        """Bytes of every buffer."""
+        return [b.numel() * b.element_size() for b in self.network.buffers()]
 
     @property
     def tile_units_rows(self) -> dict[int, int]:
@@ -132,6 +138,20 @@ class Assembly:
             if isinstance(module, nn.RNNBase):
                 self._hooks.append(module.register_forward_pre_hook(_refresh_flat_weights))
 
+    def move_buffers(self, device: torch.device) -> None:
+        """Put the buffers on the device where the network runs, until `detach`.
+
+        As `nn.Module.to` does it; tensors that are no buffers stay where they are.
+        """
+        moved: dict[int, torch.Tensor] = {}  # modules may share one
+        for module in self.network.modules():
+            for name, buffer in module.__dict__["_buffers"].items():
+                if buffer is None or buffer.device == device:
+                    continue
+                self._moved.append((module, name, buffer.device))
+                there = moved.setdefault(id(buffer), buffer.to(device))
+                module.__dict__["_buffers"][name] = there
+
     def forget_tensors(self) -> None:
         """Let go of the weights' own memory; from here on only the source has them."""
         for table, (_, indices) in zip(self._plain, self._owners, strict=True):
@@ -150,7 +170,10 @@ class Assembly:
             hook.remove()
         for (module, _), plain in zip(self._owners, self._plain, strict=True):
             module.__dict__["_parameters"] = plain
-        self._hooks, self._plain = [], []
+        for module, name, device in self._moved:
+            buffers = module.__dict__["_buffers"]
+            buffers[name] = buffers[name].to(device)
+        self._hooks, self._plain, self._moved = [], [], []
 
     def _collect(self, path: str, module: nn.Module) -> None:
         found = {}

@@ -166,6 +166,8 @@ class RuntimeReport:
             None before the first.
         admission: whether the rates that the networks were loaded with fit; None while there is
             no network.
+        staging_bytes: pinned memory of the host between storage and a discrete GPU: beside the
+            budget, which then is of the GPU's memory.
     """
 
     budget_bytes: int
@@ -176,6 +178,7 @@ class RuntimeReport:
     direct_io: bool
     comply_s: float | None = None
     admission: Admission | None = None
+    staging_bytes: int = 0
 
 
 def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:

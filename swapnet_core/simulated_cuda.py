@@ -209,6 +209,22 @@ class SimulatedCuda:
         """See `CudaCalls`."""
         return self.alias(memory)
 
+    def allocated_bytes(self) -> int:
+        """See `CudaCalls`."""
+        return self.held.device_bytes
+
+    def reset_peak(self) -> None:
+        """See `CudaCalls`."""
+        with self._lock:
+            self._memory.peak_bytes = self.held.device_bytes
+
+    def peak_bytes(self) -> int:
+        """See `CudaCalls`."""
+        return self.held.peak_device_bytes
+
+    def drop_workspaces(self) -> None:
+        """See `CudaCalls`. There are none."""
+
     def running(self) -> contextlib.AbstractContextManager[None]:
         """See `CudaCalls`."""
         return contextlib.nullcontext()

@@ -4,16 +4,16 @@
 In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
 returned to the system before every operator, so the process's
 private memory is what is live: activations, and the scratch inside operators, which no allocator
-hook sees as a whole. Each pass is measured from where it begins: other networks may run between
-the passes. The second pass leaves malloc alone and shows what it keeps beside that. Free
-holes that the process had before (the weights' own initialisation leaves some) can make the second
-figure several times the first, without more being held than before: so it counts up to a limit.
+hook sees as a whole. (On a CUDA device torch's allocator sees all of it; see `DeviceGauge`.) Each
+pass is measured from where it begins: other networks may run between the passes. The second pass
+leaves malloc alone and shows what it keeps beside that. Free holes that the process had before (the
+weights' own initialisation leaves some) can make the second figure several times the first, without
+more being held than before: so it counts up to a limit.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -22,8 +22,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from swapnet_core import memory
 from swapnet_core.errors import NetworkError, SwapNetError
+from swapnet_core.gauges import HOST_GAUGE, Gauge
 from swapnet_core.layering import AccessRecord, find_tileable, form_layers
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, NetworkTrace, WeightSpec
@@ -74,6 +74,7 @@ class TracedCall:
         tile_units_rows: for weights that may be run by tiles: of how many rows they are multiples.
         lender: gives their values.
         buffer_bytes: of the network's buffers.
+        gauge: measures the device that the network runs on.
     """
 
     compute: Compute
@@ -83,6 +84,7 @@ class TracedCall:
     tile_units_rows: Mapping[int, int]
     lender: WeightLender
     buffer_bytes: int
+    gauge: Gauge = HOST_GAUGE
 
 
 def trace(call: TracedCall) -> NetworkTrace:
@@ -203,11 +205,12 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
                 self._source.see_read(leaf, weight_read_by(func, args))
+        gauge = self._call.gauge
         self._tidy()
-        memory.reset_peak()
+        gauge.reset_peak()
         result = func(*args, **(kwargs or {}))
         record = self._source.record
-        held_bytes = memory.peak_anonymous_bytes() - self._call.lender.live_bytes
+        held_bytes = gauge.peak_bytes() - self._call.lender.live_bytes
         record.peak_bytes = max(record.peak_bytes, held_bytes - self._base_bytes)
         return result
 
@@ -215,15 +218,16 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
 class _TimingSource:
     """Answers accesses and notes when, so that times exclude the lending."""
 
-    def __init__(self, lender: WeightLender) -> None:
+    def __init__(self, lender: WeightLender, gauge: Gauge) -> None:
         self._lender = lender
-        self.begin_s: list[float] = []
-        self.end_s: list[float] = []
+        self._gauge = gauge
+        self.begins: list[Any] = []
+        self.ends: list[Any] = []
 
     def access(self, weight: int) -> torch.Tensor:
-        self.begin_s.append(time.perf_counter())
+        self.begins.append(self._gauge.mark())
         tensor = self._lender.lend(weight, _ignore)
-        self.end_s.append(time.perf_counter())
+        self.ends.append(self._gauge.mark())
         return tensor
 
 
@@ -244,16 +248,15 @@ def _ignore() -> None:
 
 
 def _held_bytes(call: TracedCall) -> int:
-    """Private memory without what malloc keeps, and without lent weights."""
-    memory.return_free_memory()
-    return memory.anonymous_bytes() - call.lender.live_bytes
+    """Memory without what is kept for later, and without lent weights."""
+    return call.gauge.held_bytes() - call.lender.live_bytes
 
 
 def _first_pass(call: TracedCall) -> tuple[AccessRecord, int]:
     """Run under watch; tell also how much stays of it, such as kernels."""
     base_bytes = _held_bytes(call)
-    with memory.tensors_out_of_heap():
-        record = _record_pass(call, base_bytes, memory.return_free_memory)
+    with call.gauge.apart():
+        record = _record_pass(call, base_bytes, call.gauge.tidy)
     return record, max(0, _held_bytes(call) - base_bytes)
 
 
@@ -279,15 +282,16 @@ def _record_pass(call: TracedCall, base_bytes: int, tidy: Callable[[], None]) ->
 
 
 def _timed_pass(call: TracedCall) -> _TimedPass:
-    source = _TimingSource(call.lender)
+    gauge = call.gauge
+    source = _TimingSource(call.lender, gauge)
     call.set_source(source)
     with _NetworkErrors():
-        begin_s = time.perf_counter()
+        begin = gauge.mark()
         call.run()
-        end_s = time.perf_counter()
-    starts = [begin_s, *source.end_s]
-    ends = [*source.begin_s, end_s]
-    spans = [end - start for start, end in zip(starts, ends, strict=True)]
+        end = gauge.mark()
+        gauge.settle()
+    starts, ends = [begin, *source.ends], [*source.begins, end]
+    spans = [gauge.seconds_between(*span) for span in zip(starts, ends, strict=True)]
     return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]))
 
 

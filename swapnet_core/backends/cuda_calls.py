@@ -109,6 +109,22 @@ class CudaCalls(Protocol):
         """
         ...
 
+    def allocated_bytes(self) -> int:
+        """Tell what the process has of torch's allocator."""
+        ...
+
+    def reset_peak(self) -> None:
+        """Measure the peak of `allocated_bytes` anew."""
+        ...
+
+    def peak_bytes(self) -> int:
+        """Tell the most that `allocated_bytes` was since `reset_peak`."""
+        ...
+
+    def drop_workspaces(self) -> None:
+        """Give back what cuBLAS keeps; it takes it anew when it is called next."""
+        ...
+
     def running(self) -> AbstractContextManager[None]:
         """Make the device the calling thread's present one (cudaSetDevice)."""
         ...
@@ -254,6 +270,22 @@ class TorchCuda:
                 f"error {code}); use device='cuda'"
             )
         return self._alias(address.value, memory)
+
+    def allocated_bytes(self) -> int:
+        """See `CudaCalls`."""
+        return torch.cuda.memory_allocated(self.device)
+
+    def reset_peak(self) -> None:
+        """See `CudaCalls`."""
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_bytes(self) -> int:
+        """See `CudaCalls`."""
+        return torch.cuda.max_memory_allocated(self.device)
+
+    def drop_workspaces(self) -> None:
+        """See `CudaCalls`. By the call that torch's notes on CUDA name for it."""
+        torch._C._cuda_clearCublasWorkspaces()
 
     def running(self) -> AbstractContextManager[None]:
         """See `CudaCalls`."""
