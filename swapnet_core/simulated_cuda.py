@@ -15,13 +15,17 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from swapnet_core.backends.base import Mark
+from swapnet_core.backends.cuda import CudaBackend
 from swapnet_core.backends.cuda_calls import Aliased, Queue
+from swapnet_core.backends.unified import UnifiedBackend
 from swapnet_core.errors import InvariantError, OutOfMemoryError
+from swapnet_core.gauges import DISCRETE, SHARED, DeviceGauge
+from swapnet_core.hardware import Hardware, on_cpu
 
 _GARBAGE = 0xA5
 _OPERATION_S = 1e-6
@@ -285,3 +289,16 @@ def _own(mark: Mark) -> SimulatedMark:
 def _copy(target: torch.Tensor, source: torch.Tensor) -> None:
     with torch.inference_mode():  # whoever waits for the device may be in a network's forward
         target.copy_(source)
+
+
+def simulated_hardware(calls: SimulatedCuda, kind: str) -> Hardware:
+    """Return what `choose_hardware` would for a GPU that is simulated.
+
+    Args:
+        calls: of the device.
+        kind: `cuda` or `unified`.
+    """
+    backend = CudaBackend(calls) if kind == "cuda" else UnifiedBackend(calls)
+    overhead = DISCRETE if kind == "cuda" else SHARED
+    host = on_cpu(backend)
+    return replace(host, name=f"simulated {kind}", gauge=DeviceGauge(calls, overhead))
