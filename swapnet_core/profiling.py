@@ -24,7 +24,7 @@ def profile_network(
     weights: str | Path | Weights | None = None,
     cache_dir: str | Path | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
-    device: str = "auto",
+    device: str = "cpu",
 ) -> NetworkProfile:
     """Learn all that planning needs to know of a network, and leave the network as it was.
 
@@ -37,7 +37,7 @@ def profile_network(
         weights: with a callable: a file, or a mapping from state-dict names to tensors.
         cache_dir: for block files and profiles; by default that of `SwapRuntime`.
         example_kwargs: keyword inputs of the example.
-        device: that it will run on, as for `SwapRuntime`.
+        device: that it will run on, as for `SwapRuntime`; what the CPU takes says little of a GPU.
 
     Raises:
         InputError: there is no such device.

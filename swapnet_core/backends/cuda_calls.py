@@ -248,9 +248,10 @@ class TorchCuda:
                 memory.data_ptr(), memory.numel(), _PORTABLE_AND_MAPPED
             )
         if int(code) != 0:
+            _cudart().cudaGetLastError()  # or torch would find it after its next kernel
             raise OutOfMemoryError(
-                f"cudaHostRegister refuses {format_size(memory.numel())} of pinned memory with "
-                f"error {int(code)}; raise the limit on locked memory (ulimit -l)",
+                f"cudaHostRegister refuses to pin {format_size(memory.numel())} of host memory, "
+                f"with error {int(code)}",
                 needed_bytes=memory.numel(),
             )
 
@@ -265,6 +266,7 @@ class TorchCuda:
             ctypes.byref(address), ctypes.c_void_p(memory.data_ptr()), ctypes.c_uint(0)
         )
         if code != 0 or address.value is None:
+            _cudart().cudaGetLastError()
             raise InputError(
                 f"{self.device} cannot address pinned host memory (cudaHostGetDevicePointer gives "
                 f"error {code}); use device='cuda'"
