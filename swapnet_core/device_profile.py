@@ -39,6 +39,7 @@ _SLICE_S = 0.08
 _SMALL_READ_BYTES = 64 * 1024
 _SMALL_READS = 48
 _SMALL_ROUNDS = 5
+_COPIES = 64
 _LEAST_LATENCY_S = 1e-5
 _LEAST_SLOWDOWN = 0.05
 """Reads take CPU time even where the probe's convolution does not feel it. So no read is free, and
@@ -104,6 +105,7 @@ def measure(root: Path, hardware: Hardware | None = None) -> DeviceProfile:
             probe = _Probe(reader, region, backend)
             small_s = _small_read_s(probe)
             bandwidth, slowdown = _measure_contention(probe)
+            copy_bandwidth = _measure_copies(probe) if backend.kind == "cuda" else None
     except StorageError:
         raise
     except OSError as error:
@@ -117,6 +119,7 @@ def measure(root: Path, hardware: Hardware | None = None) -> DeviceProfile:
         read_latency_s=max(_LEAST_LATENCY_S, small_s - _SMALL_READ_BYTES / bandwidth),
         compute_slowdown=slowdown,
         wake_s=hardware.wake_s,
+        copy_bandwidth_bytes_per_s=copy_bandwidth,
     )
 
 
@@ -199,6 +202,18 @@ def _convolution(backend: Backend) -> Callable[[], object]:
         return output
 
     return step
+
+
+def _measure_copies(probe: _Probe) -> float:
+    """Return bytes per second of copies from staging, one after the other."""
+    queue = probe.backend.queue
+    queue.finish(None, None)
+    begin_s = time.perf_counter()
+    for _ in range(_COPIES):
+        probe.region.open_landing(0, REQUEST_BYTES, queue.released).deliver()
+    queue.join()
+    queue.finish(None, None)
+    return _COPIES * REQUEST_BYTES / (time.perf_counter() - begin_s)
 
 
 def _rate_hz(step: Callable[[], object], duration_s: float) -> float:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from swapnet_core.backends.base import Backend
-from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.backends.cpu import NO_SHELF, CpuBackend
 from swapnet_core.backends.cuda import CudaBackend
 from swapnet_core.backends.cuda_calls import TorchCuda, can_register_host_memory
 from swapnet_core.backends.unified import UnifiedBackend
 from swapnet_core.errors import InputError
 from swapnet_core.gauges import DISCRETE, HOST_GAUGE, SHARED, DeviceGauge, Gauge
+from swapnet_core.sizes import parse_size
 from swapnet_core.system_memory import MemoryBound, read_memory_bounds
 
 _CPU_WAKE_S = 1e-4
@@ -41,6 +42,19 @@ class Hardware:
     read_bounds: Callable[[], Sequence[MemoryBound]]
     held_bytes: Callable[[int], int]
     wake_s: float
+
+    def parse_host_budget(self, size: str | int) -> int:
+        """Read a ceiling for pinned host memory; 0 is none.
+
+        Raises:
+            ValueError: it is not a size.
+            InputError: the device has no memory of its own.
+        """
+        if not size:
+            return 0
+        if self.backend.kind != "cuda":
+            raise InputError(NO_SHELF)
+        return parse_size(size)
 
 
 def on_cpu(backend: Backend | None = None) -> Hardware:

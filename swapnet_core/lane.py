@@ -7,11 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region
+from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region, Shelf
+from swapnet_core.host_tier import Place, choose_places
 from swapnet_core.reports import BlockRead
-from swapnet_core.specs import SwapPlan
+from swapnet_core.specs import SwapPlan, bytes_spec
 
 _INFERENCES_OF_READS = 3
 
@@ -71,7 +72,12 @@ class Lane:
     """
 
     def __init__(
-        self, stream: Streaming, plan: SwapPlan, region: Region, read_into: ReadInto
+        self,
+        stream: Streaming,
+        plan: SwapPlan,
+        region: Region,
+        read_into: ReadInto,
+        shelf: Shelf | None = None,
     ) -> None:
         self.plan = plan
         self.region = region
@@ -83,6 +89,19 @@ class Lane:
         self.reads: deque[BlockRead] = deque(maxlen=_INFERENCES_OF_READS * _count_requests(plan))
         self.queue = stream.queue
         self._stream = stream
+        self._shelf = shelf
+        self._places = {} if shelf is None else _lay_out(plan, shelf)
+
+    def open_landing(self, piece: Piece) -> Landing:
+        """Prepare a piece's reading; for the reading thread that has it."""
+        block = self.plan.blocks[piece.occupant.block]
+        begin = block.slot_offset_bytes + piece.offset_bytes
+        place = self._places.get((piece.occupant.block, piece.offset_bytes))
+        released = piece.occupant.released
+        if self._shelf is None or place is None:
+            return self.region.open_landing(begin, piece.size_bytes, released)
+        slot = self.region.weight_view(begin, bytes_spec(piece.size_bytes))
+        return self._shelf.open_landing(place, slot, released)
 
     def begin(self, first_use: int = 0) -> None:
         """Start an inference: its uses are numbered from 0 by `enter`.
@@ -197,6 +216,7 @@ class Piece:
         begin_s: when the reading began, by `time.perf_counter`; 0 before that.
         end_s: when it ended.
         arrival: what the device must pass before the bytes are in the slot; None: they are.
+        read_bytes: that storage gave; 0 where they were in host memory.
     """
 
     occupant: Occupant
@@ -205,6 +225,7 @@ class Piece:
     begin_s: float = 0.0
     end_s: float = 0.0
     arrival: Mark | None = None
+    read_bytes: int = 0
     _landing: Landing | None = None
     _error: BaseException | None = None
 
@@ -221,10 +242,8 @@ class Piece:
 
     def prepare(self) -> None:
         """Find out where to read to; waits for the device where it has to."""
-        lane = self.occupant.lane
-        begin = lane.plan.blocks[self.occupant.block].slot_offset_bytes + self.offset_bytes
         try:
-            self._landing = lane.region.open_landing(begin, self.size_bytes, self.occupant.released)
+            self._landing = self.occupant.lane.open_landing(self)
         except BaseException as error:
             self._error = error  # `read` tells
 
@@ -237,7 +256,9 @@ class Piece:
         lane = self.occupant.lane
         block = lane.plan.blocks[self.occupant.block]
         try:
-            lane.read_into(landing.target, block.file_offset_bytes + self.offset_bytes)
+            if not landing.is_filled:
+                lane.read_into(landing.target, block.file_offset_bytes + self.offset_bytes)
+                self.read_bytes = self.size_bytes
         except BaseException as error:
             landing.cancel()
             return error
@@ -257,6 +278,16 @@ def cut(occupant: Occupant) -> list[Piece]:
         Piece(occupant, offset, min(REQUEST_BYTES, size_bytes - offset))
         for offset in range(0, size_bytes, REQUEST_BYTES)
     ]
+
+
+def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, Any]:
+    """Give requests their places in host memory."""
+    return {
+        (block, offset): shelf.place(
+            begin, min(REQUEST_BYTES, plan.blocks[block].size_bytes - offset)
+        )
+        for (block, offset), begin in choose_places(plan, REQUEST_BYTES).items()
+    }
 
 
 def _count_requests(plan: SwapPlan) -> int:

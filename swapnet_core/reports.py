@@ -168,6 +168,8 @@ class RuntimeReport:
             no network.
         staging_bytes: pinned memory of the host between storage and a discrete GPU: beside the
             budget, which then is of the GPU's memory.
+        host_budget_bytes: ceiling for pinned host memory in which weights stay; 0: there is none.
+        host_bytes: of it, what is held.
     """
 
     budget_bytes: int
@@ -179,6 +181,8 @@ class RuntimeReport:
     comply_s: float | None = None
     admission: Admission | None = None
     staging_bytes: int = 0
+    host_budget_bytes: int = 0
+    host_bytes: int = 0
 
 
 def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:

@@ -25,6 +25,7 @@ from swapnet_core.errors import (
 )
 from swapnet_core.fleet import Fleet, Models, describe
 from swapnet_core.hardware import choose_hardware
+from swapnet_core.host_tier import host_share
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
@@ -54,6 +55,8 @@ class SwapRuntime:
         budget: str | int,
         device: str = "auto",
         cache_dir: str | Path | None = None,
+        *,
+        host_budget: str | int = 0,
     ) -> None:
         """Open a runtime. Nothing is allocated until a network is loaded.
 
@@ -65,21 +68,22 @@ class SwapRuntime:
                 `auto` for what there is.
             cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
                 `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
+            host_budget: with `cuda`, ceiling for pinned host memory in which weights stay, too.
 
         Raises:
-            ValueError: `budget` is not a size, or `device` is not known.
-            InputError: `budget` is `auto`, and the system does not tell what is free; or there is
-                no such device here.
+            ValueError: `budget` or `host_budget` is not a size, or `device` is not known.
+            InputError: there is no such device here, or none with memory of its own for a
+                `host_budget`; or `budget` is `auto`, and the system does not tell what is free.
         """
         self._hardware = choose_hardware(device)
         self._ledger = MemoryLedger(0)
         self._auto = self._follow_system() if budget == _AUTO else None
         self._ledger.set_budget(self._auto.budget_bytes if self._auto else parse_size(budget))
-        backend = self._hardware.backend
         memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-        self._arena = Arena(backend, self._ledger)
-        self._pool = FetchPool(backend.queue)
+        self._host_ledger = MemoryLedger(self._hardware.parse_host_budget(host_budget))
+        self._arena = Arena(self._hardware.backend, self._ledger, self._host_ledger)
+        self._pool = FetchPool(self._hardware.backend.queue)
         placement = Placement(self._pool, self._arena)
         self._dispatcher = Dispatcher(placement)
         self._scheduler = self._dispatcher.scheduler
@@ -204,19 +208,20 @@ class SwapRuntime:
         """Return what runs and what it holds, at this moment."""
         models = self._fleet.models
         self._desk.refresh(describe(models))
-        ledger = self._ledger.snapshot()
+        ledger, host = self._ledger.snapshot(), self._host_ledger.snapshot()
         pool = self._pool.snapshot()
-        bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
         return RuntimeReport(
             budget_bytes=ledger.budget_bytes,
             leased_bytes=ledger.leased_bytes,
             peak_bytes=ledger.peak_bytes,
             models={name: model.stats() for name, model in models.items()},
-            read_bandwidth_bytes_per_s=bandwidth,
+            read_bandwidth_bytes_per_s=pool.bandwidth_bytes_per_s,
             direct_io=all(model.is_direct for model in models.values()),
             comply_s=self._comply_s,
             admission=self._desk.answer,
             staging_bytes=self._hardware.backend.staging_bytes,
+            host_budget_bytes=host.budget_bytes,
+            host_bytes=host.leased_bytes,
         )
 
     @property
@@ -386,7 +391,9 @@ class SwapRuntime:
     def _review(self, models: Models, plans: Plans, budget_bytes: int) -> None:
         networks = describe(models)
         if len(networks) == len(plans):  # else one of them is in trouble, and has no plan
-            self._desk.review(networks, list(plans.values()), self.device_profile, budget_bytes)
+            known = list(plans.values())
+            device = self.device_profile.with_host_share(host_share(known))
+            self._desk.review(networks, known, device, budget_bytes)
 
     def _smallest_bytes(self) -> int:
         networks = describe(self._fleet.models)

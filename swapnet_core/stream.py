@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from swapnet_core.backends.base import Region
+from swapnet_core.backends.base import Region, Shelf
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, Server, cut
 from swapnet_core.specs import SwapPlan
@@ -68,19 +68,22 @@ class Stream:
         self._is_frozen = False
         self._is_open = True
 
-    def open_lane(self, plan: SwapPlan, region: Region, read_into: ReadInto) -> Lane:
+    def open_lane(
+        self, plan: SwapPlan, region: Region, read_into: ReadInto, shelf: Shelf | None = None
+    ) -> Lane:
         """Take a network up; its residents are in place when this returns.
 
         Args:
             plan: its slots for streamed blocks lie within this stream.
             region: of all the plan's slots.
             read_into: of the network's block file.
+            shelf: where some requests stay, of the plan's `host_bytes`.
 
         Raises:
             StorageError: a resident block cannot be read; the lane is closed again.
             RuntimeClosedError: the stream is closed.
         """
-        lane = Lane(self, plan, region, read_into)
+        lane = Lane(self, plan, region, read_into, shelf)
         self.queue.release()  # the region may lie where others computed until now
         with self._server.lock:
             if not self._is_open:
@@ -220,7 +223,7 @@ class Stream:
         occupant, lane = piece.occupant, piece.occupant.lane
         occupant.pending -= 1
         if error is None:
-            lane.bytes_read += piece.size_bytes
+            lane.bytes_read += piece.read_bytes
             lane.reads.append(piece.span)
             if piece.arrival is not None:
                 occupant.arrivals.append(piece.arrival)

@@ -32,6 +32,11 @@ class PoolSnapshot:
     reading_s: float
     streams: int
 
+    @property
+    def bandwidth_bytes_per_s(self) -> float:
+        """Achieved while reading; 0 before the first read."""
+        return self.bytes_read / self.reading_s if self.reading_s > 0.0 else 0.0
+
 
 class FetchPool:
     """Reading threads that serve any number of streams. Any thread."""
@@ -145,9 +150,9 @@ class FetchPool:
     def _land(self, stream: Stream, piece: Piece, error: BaseException | None) -> None:
         self._in_flight -= 1
         if error is None:
-            self._bytes_read += piece.size_bytes
-            self._flight_bytes += piece.size_bytes
-            self._flight_blocks += piece.offset_bytes == 0
+            self._bytes_read += piece.read_bytes
+            self._flight_bytes += piece.read_bytes
+            self._flight_blocks += piece.offset_bytes == 0 and piece.read_bytes > 0
         if self._in_flight == 0:
             self._end_flight(time.monotonic() - self._flight_began_s)
         stream.land(piece, error)

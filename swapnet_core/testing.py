@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from swapnet_core.backends.base import CopyMemory, Mark, Span
-from swapnet_core.backends.cpu import HOST_COPIES, HOST_QUEUE, HostLanding
-from swapnet_core.errors import InvariantError, StorageError
+from swapnet_core.backends.base import CopyMemory, Mark, Shelf, Span
+from swapnet_core.backends.cpu import HOST_COPIES, HOST_QUEUE, NO_SHELF, HostLanding
+from swapnet_core.errors import InputError, InvariantError, StorageError
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import (
@@ -207,6 +207,10 @@ class SimulatedBackend:
     def allocate(self, size_bytes: int) -> SimulatedRegion:
         """Reserve a region."""
         return SimulatedRegion(size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> Shelf:
+        """Refuse, as the CPU does."""
+        raise InputError(NO_SHELF)
 
     def close(self) -> None:
         """There is nothing beside the regions."""

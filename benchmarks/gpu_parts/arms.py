@@ -21,6 +21,7 @@ _PAIRS = 10
 _BATCH = 5
 _WARM = 12  # enough for plans to be made by what inferences took
 _SETTLE_S = 0.05
+PLENTY = 2**40
 
 
 def use_deterministic_algorithms() -> None:
@@ -35,7 +36,8 @@ def measure(network: NamedNetwork, ratio: float, device: str, cache_dir: Path) -
     The swapped network is alone on the device while memory is measured.
 
     Returns:
-        Figures as JSON takes them; `error` where the budget is too small.
+        Figures as JSON takes them, on a discrete GPU also with all weights in host memory
+        (`from_host`); `error` where the budget is too small.
     """
     place = place_of(device)
     inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.to(place), network.inputs)
@@ -46,34 +48,40 @@ def measure(network: NamedNetwork, ratio: float, device: str, cache_dir: Path) -
     base_bytes = allocated_bytes(place)
     with SwapRuntime(2**50, device=device, cache_dir=cache_dir) as runtime:
         model = runtime.load(network.name, network.build(), inputs)
-        demand_bytes = model.stats().demand_bytes
+        figures: dict[str, Any] = {"demand_bytes": model.stats().demand_bytes}
+        budget_bytes = int(figures["demand_bytes"] / ratio)
         try:
-            runtime.set_budget(int(demand_bytes / ratio))
+            runtime.set_budget(budget_bytes)
         except BudgetTooSmallError as error:
             return {"error": str(error), "needed_bytes": error.needed_bytes}
-        figures = _alone(runtime, model, inputs, expected, place)
-        figures["peak_bytes"] -= base_bytes if place.type == "cuda" else 0
-        plain = network.build().to(place)
-        figures.update(_in_turn(runtime, model, plain, inputs))
-        return {"demand_bytes": demand_bytes, **figures}
+        figures.update(_alone(runtime, model, inputs, expected, place))
+        figures["peak_bytes"] = max(0, figures["peak_bytes"] - base_bytes)
+        figures.update(_in_turn(runtime, model, network.build().to(place), inputs))
+    if device.startswith("cuda"):
+        figures["from_host"] = measure_at(network, budget_bytes, device, cache_dir, PLENTY)
+    return figures
 
 
 def measure_at(
-    network: NamedNetwork, budget_bytes: int, device: str, cache_dir: Path
+    network: NamedNetwork, budget_bytes: int, device: str, cache_dir: Path, host_budget: int = 0
 ) -> dict[str, Any]:
     """Measure the swapped network's latency at a budget, or at the smallest that it needs."""
     place = place_of(device)
     inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.to(place), network.inputs)
-    with SwapRuntime(2**50, device=device, cache_dir=cache_dir) as runtime:
+    with SwapRuntime(2**50, device=device, cache_dir=cache_dir, host_budget=host_budget) as runtime:
         model = runtime.load(network.name, network.build(), inputs)
         try:
             runtime.set_budget(budget_bytes)
         except BudgetTooSmallError as error:
             runtime.set_budget(error.needed_bytes)
         times_s = time_all(lambda: model(*inputs), place)
+        stats, report, known = model.stats(), runtime.report(), runtime.device_profile
+        bytes_per_s = known.copy_bandwidth_bytes_per_s or known.read_bandwidth_bytes_per_s
         return {
-            "budget_bytes": runtime.report().budget_bytes,
+            "budget_bytes": report.budget_bytes,
+            "host_bytes": report.host_bytes,
             "latency_s": statistics.median(times_s),
+            "bus_bound_s": stats.streamed_bytes / bytes_per_s,
         }
 
 

@@ -13,6 +13,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from gpu_parts.arms import (
+    PLENTY,
     allocated_bytes,
     infer,
     measure_at,
@@ -63,18 +64,18 @@ def _to_disk_by_diffusers(network: torch.nn.Module, place: torch.device, folder:
     )
 
 
-_RIVALS: dict[str, tuple[str, Offload]] = {
-    "accelerate cpu_offload": ("accelerate", _to_host_by_accelerate),
-    "accelerate disk_offload": ("accelerate", _to_disk_by_accelerate),
-    "diffusers group offloading, memory": ("diffusers", _to_host_by_diffusers),
-    "diffusers group offloading, disk": ("diffusers", _to_disk_by_diffusers),
+_RIVALS: dict[str, tuple[str, Offload, int]] = {  # the package, its way, our host memory
+    "accelerate cpu_offload": ("accelerate", _to_host_by_accelerate, PLENTY),
+    "accelerate disk_offload": ("accelerate", _to_disk_by_accelerate, 0),
+    "diffusers group offloading, memory": ("diffusers", _to_host_by_diffusers, PLENTY),
+    "diffusers group offloading, disk": ("diffusers", _to_disk_by_diffusers, 0),
 }
 
 
 def compare(network: NamedNetwork, device: str, cache_dir: Path) -> dict[str, Any]:
     """Measure every rival, and the swapped network at the same peak of device memory."""
     figures: dict[str, Any] = {}
-    for name, (package, offload) in _RIVALS.items():
+    for name, (package, offload, host_budget) in _RIVALS.items():
         if importlib.util.find_spec(package) is None:
             figures[name] = {"not_run": f"{package} is not installed"}
             continue
@@ -85,7 +86,7 @@ def compare(network: NamedNetwork, device: str, cache_dir: Path) -> dict[str, An
             continue
         figures[name] = {
             "theirs": theirs,
-            "ours": measure_at(network, theirs["peak_bytes"], device, cache_dir),
+            "ours": measure_at(network, theirs["peak_bytes"], device, cache_dir, host_budget),
         }
     return figures
 

@@ -77,6 +77,11 @@ class Landing(Protocol):
         """The bytes to fill: page-aligned, of the size that was asked for."""
         ...
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether they are there already, from an earlier read."""
+        ...
+
     def deliver(self) -> Mark | None:
         """Bring the filled bytes into the slot.
 
@@ -126,6 +131,27 @@ class CopyMemory(Protocol):
         Raises:
             NetworkError: the network still refers to one, whose bytes will be overwritten.
         """
+        ...
+
+
+class Shelf(Protocol):
+    """Host memory in which some requests stay; see `backends/shelf.py`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the memory."""
+        ...
+
+    def place(self, offset_bytes: int, size_bytes: int) -> Any:
+        """Return the place of one request."""
+        ...
+
+    def open_landing(self, place: Any, slot: torch.Tensor, released: Mark | None) -> Landing:
+        """Prepare a read of a place's request, or the copy of what is there."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back; nothing is read any more."""
         ...
 
 
@@ -252,6 +278,15 @@ class Backend(Protocol):
     @property
     def staging_bytes(self) -> int:
         """Pinned host memory between storage and device, outside of the budget."""
+        ...
+
+    def open_shelf(self, size_bytes: int) -> Shelf:
+        """Pin host memory in which requests stay.
+
+        Raises:
+            InputError: the device has no memory of its own.
+            MemoryError: the system refuses it.
+        """
         ...
 
     def allocate(self, size_bytes: int) -> Region:

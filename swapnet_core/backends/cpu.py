@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Span
+from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Shelf, Span
+from swapnet_core.errors import InputError
 from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
 from swapnet_core.tensors import view_bytes
 
 _HUGE_PAGE_BYTES = 2 * 1024 * 1024
+
+
+def anonymous_pages(size_bytes: int) -> mmap.mmap:
+    """Take private memory in whole pages, which cost nothing until they are touched."""
+    return mmap.mmap(-1, round_up(max(size_bytes, 1)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class HostQueue:
@@ -58,12 +64,11 @@ class HostCopies:
 
     def make(self, size_bytes: int, fill: Fill) -> PrivateBytes:
         """Read a weight into fresh memory."""
-        held_bytes = round_up(size_bytes + PAGE_BYTES)
-        memory = mmap.mmap(-1, held_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = anonymous_pages(size_bytes + PAGE_BYTES)
         start = fill(memoryview(memory))
         array = np.frombuffer(memory, dtype=np.uint8)
         data = torch.from_numpy(array)[start : start + size_bytes]
-        return PrivateBytes(data=data, owner=array, held_bytes=held_bytes)
+        return PrivateBytes(data=data, owner=array, held_bytes=len(memory))
 
     def check_over(self) -> None:
         """Nothing is overwritten: copies live as long as they are referred to."""
@@ -71,6 +76,8 @@ class HostCopies:
 
 class HostLanding:
     """A read that goes straight into its slot."""
+
+    is_filled = False
 
     def __init__(self, target: memoryview) -> None:
         self.target = target
@@ -84,6 +91,7 @@ class HostLanding:
         self.target.release()
 
 
+NO_SHELF = "host_budget is for device='cuda': elsewhere the budget is of the host's memory itself"
 HOST_QUEUE = HostQueue()
 HOST_COPIES = HostCopies()
 
@@ -92,8 +100,8 @@ class CpuRegion:
     """Anonymous memory; pages cost nothing until a read touches them. Any thread."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._size_bytes = round_up(max(size_bytes, 1))
-        self._memory = mmap.mmap(-1, self._size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = anonymous_pages(size_bytes)
+        self._size_bytes = len(self._memory)
         if self._size_bytes >= 4 * _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
             # Fewer pages to pin per direct read, fewer TLB misses in compute.
             self._memory.madvise(mmap.MADV_HUGEPAGE, 0, self._size_bytes)
@@ -148,6 +156,10 @@ class CpuBackend:
     def allocate(self, size_bytes: int) -> CpuRegion:
         """Reserve a region."""
         return CpuRegion(size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> Shelf:
+        """Refuse: slots are in the host's memory."""
+        raise InputError(NO_SHELF)
 
     def close(self) -> None:
         """There is nothing beside the regions."""

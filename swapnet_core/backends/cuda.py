@@ -11,6 +11,7 @@ from swapnet_core.backends.base import Mark, Span
 from swapnet_core.backends.cuda_calls import CudaCalls
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
 from swapnet_core.backends.device_queue import DeviceQueue
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.backends.staging import StagedLanding, StagingRing
 from swapnet_core.specs import WeightSpec, round_up
 from swapnet_core.tensors import view_bytes
@@ -92,6 +93,10 @@ class CudaBackend:
             if self._ring is None:
                 self._ring = StagingRing(self._calls)
         return CudaRegion(self._calls, self.queue, self._ring, size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> Shelf:
+        """See `Backend`."""
+        return Shelf(self._calls, size_bytes)
 
     def close(self) -> None:
         """Give the staging ring back. Idempotent."""

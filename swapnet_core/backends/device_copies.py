@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import mmap
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from swapnet_core.backends.base import Fill, PrivateBytes, Span
+from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import Aliased, CudaCalls
 from swapnet_core.errors import NetworkError
 from swapnet_core.specs import PAGE_BYTES, round_up
@@ -130,7 +130,7 @@ class GivenUpSlots:
 
 def read_to_host(size_bytes: int, fill: Fill) -> torch.Tensor:
     """Read a weight into pages of the host; uint8 [size_bytes]."""
-    memory = mmap.mmap(-1, round_up(size_bytes + PAGE_BYTES))
+    memory = anonymous_pages(size_bytes + PAGE_BYTES)
     start = fill(memoryview(memory))
     with torch.inference_mode(False):
         return torch.frombuffer(memory, dtype=torch.uint8)[start : start + size_bytes]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 import torch
 
 from swapnet_core.backends.base import REQUEST_BYTES, Mark
+from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 
 CHUNKS = 8
@@ -44,7 +44,7 @@ class StagingRing:
             OutOfMemoryError: the system refuses pinned memory.
         """
         self._calls = calls
-        self._memory = mmap.mmap(-1, CHUNKS * REQUEST_BYTES)
+        self._memory = anonymous_pages(CHUNKS * REQUEST_BYTES)
         with torch.inference_mode(False):
             self._bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
         calls.pin(self._bytes)
@@ -98,6 +98,8 @@ class StagingRing:
 
 class StagedLanding:
     """A read into a chunk, to be copied into its slot. See `Landing`."""
+
+    is_filled = False
 
     def __init__(
         self, ring: StagingRing, chunk: _Chunk, slot: torch.Tensor, released: Mark | None

@@ -25,12 +25,13 @@ from collections.abc import Sequence
 
 import torch
 
-from swapnet_core.backends.base import Mark, Span
-from swapnet_core.backends.cpu import HostLanding
+from swapnet_core.backends.base import Mark, Shelf, Span
+from swapnet_core.backends.cpu import NO_SHELF, HostLanding, anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
 from swapnet_core.backends.device_queue import DeviceQueue
-from swapnet_core.specs import WeightSpec, round_up
+from swapnet_core.errors import InputError
+from swapnet_core.specs import WeightSpec
 from swapnet_core.tensors import view_bytes
 
 
@@ -40,8 +41,8 @@ class UnifiedRegion:
     def __init__(self, calls: CudaCalls, queue: DeviceQueue, size_bytes: int) -> None:
         self._calls = calls
         self._queue = queue
-        self._size_bytes = round_up(max(size_bytes, 1))
-        self._memory = mmap.mmap(-1, self._size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = anonymous_pages(size_bytes)
+        self._size_bytes = len(self._memory)
         with torch.inference_mode(False):
             self._pages = torch.frombuffer(self._memory, dtype=torch.uint8)
         calls.pin(self._pages)
@@ -108,6 +109,10 @@ class UnifiedBackend:
             OutOfMemoryError: the system lets no such memory be pinned.
         """
         return UnifiedRegion(self._calls, self.queue, size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> Shelf:
+        """Refuse: slots are in the host's memory."""
+        raise InputError(NO_SHELF)
 
     def close(self) -> None:
         """There is nothing beside the regions."""

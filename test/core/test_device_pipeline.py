@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from swapnet_core.errors import NetworkError, StorageError
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.simulated_cuda import SimulatedCuda
-from swapnet_core.specs import NO_STEP, NetworkProfile, WeightSpec
+from swapnet_core.specs import NO_STEP, NetworkProfile, bytes_spec
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
@@ -44,8 +45,8 @@ class DeviceBench:
         self.wrong: list[str] = []
         self.kernels = 0
 
-    def open(self, profile: NetworkProfile, budget_bytes: int) -> Runs:
-        return Runs(self, profile, budget_bytes)
+    def open(self, profile: NetworkProfile, budget_bytes: int, host_share: float = 0.0) -> Runs:
+        return Runs(self, profile, budget_bytes, host_share)
 
     def check(self, slot: torch.Tensor, content: bytes, name: str) -> None:
         """Issue a kernel that reads a slot."""
@@ -69,10 +70,14 @@ class DeviceBench:
 class Runs:
     """One network in slots of its own."""
 
-    def __init__(self, bench: DeviceBench, profile: NetworkProfile, budget_bytes: int) -> None:
+    def __init__(
+        self, bench: DeviceBench, profile: NetworkProfile, budget_bytes: int, host_share: float
+    ) -> None:
         self._bench = bench
         self.content = stored_pattern(profile)
-        self.plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
+        plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
+        streamed_bytes = sum(plan.blocks[block].size_bytes for block in set(plan.uses))
+        self.plan = replace(plan, host_bytes=int(streamed_bytes * host_share))
         dice = bench.dice
         self.store = MemoryStore(self.content, lambda: dice.choice((0.0, 0.0, 0.0005)))
         plan = self.plan
@@ -83,7 +88,10 @@ class Runs:
             before = _bytes_of(part, 0, part.size_bytes)
             bench.check(before, before.numpy().tobytes(), "before")
         self.stream = bench.pool.open_stream(plan.stream_bytes)
-        self.lane = self.stream.open_lane(plan, self.region, self.store.read_into)
+        host_bytes = self.plan.host_bytes
+        self.shelf = bench.backend.open_shelf(host_bytes) if host_bytes else None
+        read_into = self.store.read_into
+        self.lane = self.stream.open_lane(self.plan, self.region, read_into, self.shelf)
         self._steps = profile.trace.steps
         self._blocks = {c: i for i, block in enumerate(plan.blocks) for c in block.weights}
 
@@ -112,21 +120,14 @@ class Runs:
     def close(self) -> None:
         self.stream.close_lane(self.lane)
         self._bench.pool.close_stream(self.stream)
+        if self.shelf is not None:
+            self.shelf.close()
         self.streaming.free()
         self.residents.free()
 
 
 def _bytes_of(region: Region, offset_bytes: int, size_bytes: int) -> torch.Tensor:
-    weight = WeightSpec(
-        name="slot",
-        aliases=(),
-        dtype="U8",
-        shape=(size_bytes,),
-        stride=(1,),
-        size_bytes=size_bytes,
-        requires_grad=False,
-    )
-    return region.weight_view(offset_bytes, weight)
+    return region.weight_view(offset_bytes, bytes_spec(size_bytes))
 
 
 @pytest.fixture(params=_KINDS, ids=lambda kind: kind.kind)
@@ -167,6 +168,18 @@ def test_kernels_see_their_bytes_in_whatever_order_the_device_works(
     runs.run()
     runs.close()
     assert bench.kernels
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kernels_see_their_bytes_where_host_memory_holds_a_part_of_them(seed: int) -> None:
+    bench = DeviceBench(CudaBackend, seed)
+    profile = _random_profile(bench.dice)
+    runs = bench.open(profile, smallest_budget_bytes(profile), bench.dice.choice((0.3, 0.7, 1.0)))
+    for _ in range(6):
+        runs.run(bench.dice.choice((None, None, 1)))
+    runs.run()
+    runs.close()
+    bench.close()
 
 
 def test_blocks_larger_than_a_request_and_than_the_ring(open_device: OpenDevice) -> None:

@@ -25,6 +25,8 @@ def test_on_a_device_it_is_measured_through_staging_and_kept_apart(tmp_path: Pat
     profile = device_profile.load_or_measure(tmp_path, hardware)
 
     assert "copy copy" in calls.log
+    assert profile.copy_bandwidth_bytes_per_s is not None
+    assert host.copy_bandwidth_bytes_per_s is None
     assert device_profile.load_or_measure(tmp_path, hardware) == profile
     assert device_profile.load_or_measure(tmp_path) == host
     hardware.backend.close()

@@ -61,8 +61,10 @@ class _Gpu:
             patch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
         self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
 
-    def open(self, budget: str | int = "1GiB") -> SwapRuntime:
-        return SwapRuntime(budget, device=self._name, cache_dir=self._cache_dir)
+    def open(self, budget: str | int = "1GiB", host_budget: str | int = 0) -> SwapRuntime:
+        return SwapRuntime(
+            budget, device=self._name, cache_dir=self._cache_dir, host_budget=host_budget
+        )
 
     def expect(self, network: nn.Module, image: torch.Tensor = _IMAGE) -> torch.Tensor:
         """What the plain network gives on the device."""
@@ -185,6 +187,32 @@ def test_weights_from_a_mapping_and_modules_on_the_device(gpu: _Gpu) -> None:
         torch.testing.assert_close(there(_IMAGE.to(gpu.device)).cpu(), expected)
         seen = dict(on_device.named_parameters())["layers.4.weight"]
         assert torch.equal(seen.cpu(), weights["layers.4.weight"])
+
+
+@pytest.mark.parametrize("host_budget", ["600KiB", "64MiB"])
+def test_what_host_memory_holds_is_read_once(gpu: _Gpu, host_budget: str) -> None:
+    if gpu.kind == "unified":
+        with pytest.raises(InputError, match="host_budget"):
+            gpu.open(host_budget=host_budget)
+        return
+    network = _Net().eval()
+    expected = gpu.expect(network)
+    with gpu.open(host_budget=host_budget) as opened:
+        model = opened.load("net", network, (_IMAGE,))
+        opened.set_budget(int(_smallest(opened) * 1.2))
+        for _ in range(3):
+            torch.testing.assert_close(model(_IMAGE).cpu(), expected)
+        report, before = opened.report(), model.stats().bytes_read
+        assert 0 < report.host_bytes <= report.host_budget_bytes
+        for _ in range(4):
+            torch.testing.assert_close(model(_IMAGE).cpu(), expected)
+        read_bytes = model.stats().bytes_read - before
+        assert read_bytes < 4 * model.plan.streamed_bytes
+        if host_budget == "64MiB":
+            assert read_bytes == 0
+        opened.set_budget("1GiB")
+        assert opened.report().host_bytes == 0
+        torch.testing.assert_close(model(_IMAGE).cpu(), expected)
 
 
 def test_a_network_that_cannot_be_loaded_is_left_as_it_was(gpu: _Gpu) -> None:
