@@ -6,7 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from swapnet_core.backends.base import Backend, Region, Shelf
+from swapnet_core.backends.base import Backend, Region
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.errors import InvariantError, OutOfMemoryError
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.sizes import format_size

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swapnet_core.arena import Arena
-from swapnet_core.backends.base import Backend, Region, Shelf
+from swapnet_core.backends.base import Backend, Region
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.blockfile import BlockFile
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane

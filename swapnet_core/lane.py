@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region, Shelf
+from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region
+from swapnet_core.backends.shelf import Shelf, ShelfPlace
 from swapnet_core.host_tier import Place, choose_places
 from swapnet_core.reports import BlockRead
 from swapnet_core.specs import SwapPlan, bytes_spec
@@ -280,7 +281,7 @@ def cut(occupant: Occupant) -> list[Piece]:
     ]
 
 
-def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, Any]:
+def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, ShelfPlace]:
     """Give requests their places in host memory."""
     return {
         (block, offset): shelf.place(

@@ -25,7 +25,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from swapnet_core.backends.base import Region, Shelf
+from swapnet_core.backends.base import Region
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, Server, cut
 from swapnet_core.specs import SwapPlan

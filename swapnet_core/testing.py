@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 
-from swapnet_core.backends.base import CopyMemory, Mark, Shelf, Span
+from swapnet_core.backends.base import CopyMemory, Mark, Span
 from swapnet_core.backends.cpu import HOST_COPIES, HOST_QUEUE, NO_SHELF, HostLanding
 from swapnet_core.errors import InputError, InvariantError, StorageError
 from swapnet_core.ledger import MemoryLedger
@@ -208,7 +209,7 @@ class SimulatedBackend:
         """Reserve a region."""
         return SimulatedRegion(size_bytes)
 
-    def open_shelf(self, size_bytes: int) -> Shelf:
+    def open_shelf(self, size_bytes: int) -> NoReturn:
         """Refuse, as the CPU does."""
         raise InputError(NO_SHELF)
 

@@ -32,12 +32,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import WeightSpec
+
+if TYPE_CHECKING:
+    from swapnet_core.backends.shelf import Shelf
 
 REQUEST_BYTES = 4 * MIB
 """The most that one read brings."""
@@ -131,27 +134,6 @@ class CopyMemory(Protocol):
         Raises:
             NetworkError: the network still refers to one, whose bytes will be overwritten.
         """
-        ...
-
-
-class Shelf(Protocol):
-    """Host memory in which some requests stay; see `backends/shelf.py`."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the memory."""
-        ...
-
-    def place(self, offset_bytes: int, size_bytes: int) -> Any:
-        """Return the place of one request."""
-        ...
-
-    def open_landing(self, place: Any, slot: torch.Tensor, released: Mark | None) -> Landing:
-        """Prepare a read of a place's request, or the copy of what is there."""
-        ...
-
-    def close(self) -> None:
-        """Give the memory back; nothing is read any more."""
         ...
 
 

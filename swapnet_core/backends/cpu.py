@@ -6,12 +6,12 @@ import contextlib
 import mmap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Shelf, Span
+from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Span
 from swapnet_core.errors import InputError
 from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
 from swapnet_core.tensors import view_bytes
@@ -157,7 +157,7 @@ class CpuBackend:
         """Reserve a region."""
         return CpuRegion(size_bytes)
 
-    def open_shelf(self, size_bytes: int) -> Shelf:
+    def open_shelf(self, size_bytes: int) -> NoReturn:
         """Refuse: slots are in the host's memory."""
         raise InputError(NO_SHELF)
 

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 
-from swapnet_core.backends.base import Mark, Shelf, Span
+from swapnet_core.backends.base import Mark, Span
 from swapnet_core.backends.cpu import NO_SHELF, HostLanding, anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
@@ -110,7 +111,7 @@ class UnifiedBackend:
         """
         return UnifiedRegion(self._calls, self.queue, size_bytes)
 
-    def open_shelf(self, size_bytes: int) -> Shelf:
+    def open_shelf(self, size_bytes: int) -> NoReturn:
         """Refuse: slots are in the host's memory."""
         raise InputError(NO_SHELF)
 
