@@ -11,7 +11,7 @@ about the modules changes: no hooks that would switch fused kernels off, no repl
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, ItemsView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Mapping, Sequence, ValuesView
 from typing import Any, Protocol
 
 import torch
@@ -143,14 +143,13 @@ class Assembly:
 
         As `nn.Module.to` does it; tensors that are no buffers stay where they are.
         """
-        moved: dict[int, torch.Tensor] = {}  # modules may share one
-        for module in self.network.modules():
-            for name, buffer in module.__dict__["_buffers"].items():
-                if buffer is None or buffer.device == device:
-                    continue
-                self._moved.append((module, name, buffer.device))
-                there = moved.setdefault(id(buffer), buffer.to(device))
-                module.__dict__["_buffers"][name] = there
+        self._moved = [
+            (module, name, buffer.device)
+            for module in self.network.modules()
+            for name, buffer in module.__dict__["_buffers"].items()
+            if buffer is not None and buffer.device != device
+        ]
+        _move_to([(module, name, device) for module, name, _ in self._moved])
 
     def forget_tensors(self) -> None:
         """Let go of the weights' own memory; from here on only the source has them."""
@@ -170,9 +169,7 @@ class Assembly:
             hook.remove()
         for (module, _), plain in zip(self._owners, self._plain, strict=True):
             module.__dict__["_parameters"] = plain
-        for module, name, device in self._moved:
-            buffers = module.__dict__["_buffers"]
-            buffers[name] = buffers[name].to(device)
+        _move_to(self._moved)
         self._hooks, self._plain, self._moved = [], [], []
 
     def _collect(self, path: str, module: nn.Module) -> None:
@@ -227,6 +224,15 @@ def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
         return build_network(build)
     finally:
         handle.remove()
+
+
+def _move_to(places: Sequence[tuple[nn.Module, str, torch.device]]) -> None:
+    """Move buffers; those that modules share stay shared."""
+    buffers = [module.__dict__["_buffers"][name] for module, name, _ in places]
+    devices = [device for _, _, device in places]
+    moved = {id(b): b.to(device) for b, device in zip(buffers, devices, strict=True)}
+    for (module, name, _), buffer in zip(places, buffers, strict=True):
+        module.__dict__["_buffers"][name] = moved[id(buffer)]
 
 
 def _on_meta(tensor: torch.Tensor) -> nn.Parameter:

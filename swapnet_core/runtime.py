@@ -116,8 +116,7 @@ class SwapRuntime:
 
         Args:
             name: for reports and errors; unique in the runtime.
-            network: a module in eval mode, on the CPU or the runtime's device, or a callable that
-                builds one. Its buffers move to the device.
+            network: a module in eval mode, or a callable that builds one. Buffers go to the device.
             example_inputs: positional inputs of the size that will be used; the activation peak
                 is measured with them.
             weights: with a callable: a `.safetensors` or `.pth` file, or a mapping from

@@ -136,6 +136,25 @@ def test_networks_take_turns_and_come_and_go(gpu: _Gpu) -> None:
         torch.testing.assert_close(models[2](_IMAGE).cpu(), expected[2])
 
 
+def test_every_inference_is_timed_and_waited_for(
+    gpu: _Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if gpu.calls is None:
+        pytest.skip("on a simulated device, whose queue is at hand")
+    queue, seen = runtime.choose_hardware("").backend.queue, []
+    for name in ("begin", "finish"):
+        plain = getattr(queue, name)
+        monkeypatch.setattr(
+            queue, name, lambda *a, name=name, plain=plain: (seen.append(name), plain(*a))[1]
+        )
+    with gpu.open() as opened:
+        model = opened.load("net", _Net().eval(), (_IMAGE,))
+        seen.clear()
+        model(_IMAGE)
+        model.submit(_IMAGE).result()
+    assert seen == ["begin", "finish"] * 2
+
+
 def test_a_new_budget_takes_effect_under_load(gpu: _Gpu) -> None:
     network = _Net().eval()
     expected = gpu.expect(network)
