@@ -313,7 +313,10 @@ class TorchCuda:
     def _alias(self, address: int, memory: torch.Tensor) -> Aliased:
         owner = _Foreign(address, memory.numel(), memory)
         with torch.cuda.device(self.device), torch.inference_mode(False):
-            return Aliased(tensor=torch.as_tensor(owner, device=self.device), owner=owner)
+            tensor = torch.as_tensor(owner, device=self.device)
+        if tensor.data_ptr() != address:
+            raise InputError(f"torch copies memory that {self.device} should use in place")
+        return Aliased(tensor=tensor, owner=owner)
 
     def __repr__(self) -> str:
         return f"<TorchCuda {self.device}>"

@@ -77,7 +77,7 @@ class _Gpu:
 @pytest.fixture(
     params=[
         f"{_SIMULATED}cuda",
-        f"{_SIMULATED}unified",
+        pytest.param(f"{_SIMULATED}unified", marks=pytest.mark.slow),
         pytest.param("cuda:0", marks=pytest.mark.gpu),
         pytest.param("unified:0", marks=pytest.mark.gpu),
     ]
