@@ -105,7 +105,7 @@ def measure(root: Path, hardware: Hardware | None = None) -> DeviceProfile:
             probe = _Probe(reader, region, backend)
             small_s = _small_read_s(probe)
             bandwidth, slowdown = _measure_contention(probe)
-            copy_bandwidth = _measure_copies(probe) if backend.kind == "cuda" else None
+            copy_bandwidth = _measure_copies(probe) if backend.staging_bytes else None
     except StorageError:
         raise
     except OSError as error:
@@ -256,7 +256,7 @@ class _ReadingThreads:
         self._may_read = threading.Event()
         self._is_open = True
         self._times_s: list[float] = []
-        self._error: StorageError | None = None
+        self._error: Exception | None = None
         self._threads = [
             threading.Thread(target=self._serve, args=(number,), name=f"swapnet-probe-{number}")
             for number in range(READING_THREADS)
@@ -287,6 +287,7 @@ class _ReadingThreads:
 
         Raises:
             StorageError: a read failed.
+            Exception: whatever the device says.
         """
         if self._error is not None:
             raise self._error
@@ -295,7 +296,7 @@ class _ReadingThreads:
     def _serve(self, number: int) -> None:
         try:
             self._read(number)
-        except StorageError as error:
+        except Exception as error:  # for `median_request_s`
             self._error = error
 
     def _read(self, number: int) -> None:

@@ -21,6 +21,7 @@ from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.simulated_cuda import SimulatedCuda
 from swapnet_core.specs import NO_STEP, NetworkProfile, bytes_spec
+from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
@@ -48,6 +49,13 @@ class DeviceBench:
     def open(self, profile: NetworkProfile, budget_bytes: int, host_share: float = 0.0) -> Runs:
         return Runs(self, profile, budget_bytes, host_share)
 
+    def open_stream(self, size_bytes: int) -> tuple[Stream, Region]:
+        return self.pool.open_stream(size_bytes), self.backend.allocate(size_bytes)
+
+    def close_stream(self, stream: Stream, region: Region) -> None:
+        self.pool.close_stream(stream)
+        region.free()
+
     def check(self, slot: torch.Tensor, content: bytes, name: str) -> None:
         """Issue a kernel that reads a slot."""
         self.kernels += 1
@@ -71,9 +79,15 @@ class Runs:
     """One network in slots of its own."""
 
     def __init__(
-        self, bench: DeviceBench, profile: NetworkProfile, budget_bytes: int, host_share: float
+        self,
+        bench: DeviceBench,
+        profile: NetworkProfile,
+        budget_bytes: int,
+        host_share: float = 0.0,
+        stream: tuple[Stream, Region] | None = None,
     ) -> None:
         self._bench = bench
+        self._is_alone = stream is None
         self.content = stored_pattern(profile)
         plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=budget_bytes)
         streamed_bytes = sum(plan.blocks[block].size_bytes for block in set(plan.uses))
@@ -81,13 +95,13 @@ class Runs:
         dice = bench.dice
         self.store = MemoryStore(self.content, lambda: dice.choice((0.0, 0.0, 0.0005)))
         plan = self.plan
-        self.streaming = bench.backend.allocate(plan.stream_bytes)
+        self.stream, self.streaming = stream or bench.open_stream(plan.stream_bytes)
         self.residents = bench.backend.allocate(plan.region_bytes - plan.stream_bytes)
         self.region = JoinedRegion(plan, self.streaming, self.residents)
-        for part in (self.streaming, self.residents):  # somebody computes there until now
+        parts = (self.streaming, self.residents) if self._is_alone else (self.residents,)
+        for part in parts:  # somebody computes there until now
             before = _bytes_of(part, 0, part.size_bytes)
             bench.check(before, before.numpy().tobytes(), "before")
-        self.stream = bench.pool.open_stream(plan.stream_bytes)
         host_bytes = self.plan.host_bytes
         self.shelf = bench.backend.open_shelf(host_bytes) if host_bytes else None
         read_into = self.store.read_into
@@ -119,11 +133,11 @@ class Runs:
 
     def close(self) -> None:
         self.stream.close_lane(self.lane)
-        self._bench.pool.close_stream(self.stream)
         if self.shelf is not None:
             self.shelf.close()
-        self.streaming.free()
         self.residents.free()
+        if self._is_alone:
+            self._bench.close_stream(self.stream, self.streaming)
 
 
 def _bytes_of(region: Region, offset_bytes: int, size_bytes: int) -> torch.Tensor:
@@ -168,6 +182,25 @@ def test_kernels_see_their_bytes_in_whatever_order_the_device_works(
     runs.run()
     runs.close()
     assert bench.kernels
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_share_a_stream_whatever_was_expected(open_device: OpenDevice, seed: int) -> None:
+    bench = open_device(seed)
+    dice = bench.dice
+    profiles = [
+        simulated_profile(cell_bytes=[_CELL_BYTES] * cells, steps=range(cells))
+        for cells in (5, 9, 7)
+    ]
+    budget_bytes = 3 * _CELL_BYTES
+    shared = bench.open_stream(budget_bytes)
+    networks = [Runs(bench, profile, budget_bytes, stream=shared) for profile in profiles]
+    for _ in range(10):
+        dice.choice(networks).run(dice.choice((None, None, dice.randrange(5))))
+        shared[0].expect([dice.choice(networks).lane for _ in range(dice.randrange(4))])
+    for network in networks:
+        network.close()
+    bench.close_stream(*shared)
 
 
 @pytest.mark.parametrize("seed", range(5))
