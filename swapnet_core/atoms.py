@@ -20,15 +20,13 @@ from swapnet_core.specs import (
     NetworkProfile,
     NetworkTrace,
     TileSpec,
-    WeightSpec,
     round_up,
+    typical_tile_rows,
 )
 
 SMALLEST_TILE_BYTES = 256 * KIB
 """Below that, a read is mostly its fixed cost, and an operator mostly its call."""
 _MOST_TILES = 512
-_ROWS_PER_PREPARATION = 11
-"""FCN-ResNet101 at 520 and 224 pixels: tiles of 46 and 28 rows took 24 and 39 % longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,8 @@ class Outline:
         visits: in order of execution. A tiled step has one per tile, any other step one.
         steps: how many the trace has.
         head_compute_s: compute before the first visit.
-        fixed_bytes: buffers and activation peak.
+        activation_bytes: peak of activations and operator scratch.
+        buffer_bytes: buffers.
         untiled_compute_s: compute time of one inference in which all layers are whole.
         shares_stream: other networks stream through the same memory between two inferences, so
             that nothing is left there of the one before.
@@ -82,7 +81,8 @@ class Outline:
     visits: tuple[Visit, ...]
     steps: int
     head_compute_s: float
-    fixed_bytes: int
+    activation_bytes: int
+    buffer_bytes: int
     untiled_compute_s: float
     shares_stream: bool = False
 
@@ -90,6 +90,11 @@ class Outline:
     def compute_s(self) -> float:
         """Compute time of one inference with everything in memory."""
         return self.head_compute_s + sum(visit.compute_s for visit in self.visits)
+
+    @property
+    def fixed_bytes(self) -> int:
+        """What is held beside the slots."""
+        return self.activation_bytes + self.buffer_bytes
 
     @property
     def used_bytes(self) -> int:
@@ -144,12 +149,18 @@ def outline_network(profile: NetworkProfile, *, tile_above_bytes: int | None = N
             layer_atoms[layer] = [first]
         if tiles:
             layer_atoms[layers[-1]] = tiles
+    activations = (
+        part_activation_bytes(trace, step, atoms[atom].tile)
+        for step, layer in enumerate(trace.steps)
+        for atom in layer_atoms[layer]
+    )
     return Outline(
         atoms=tuple(atoms),
         visits=tuple(_visits(trace, atoms, layer_atoms)),
         steps=len(trace.steps),
         head_compute_s=trace.head_compute_s,
-        fixed_bytes=trace.buffer_bytes + trace.activation_bytes,
+        activation_bytes=max([trace.head_activation_bytes, *activations]),
+        buffer_bytes=trace.buffer_bytes,
         untiled_compute_s=trace.compute_s,
     )
 
@@ -252,19 +263,29 @@ def _cut_weight(
 def _visits(
     trace: NetworkTrace, atoms: Sequence[Atom], layer_atoms: dict[int, list[int]]
 ) -> Iterator[Visit]:
-    for step, (layer, compute_s) in enumerate(zip(trace.steps, trace.step_compute_s, strict=True)):
-        parts = layer_atoms[layer]
-        for atom in parts:
-            tile = atoms[atom].tile
-            share = 1.0 if tile is None else tile_share(trace.weights[tile.weight], tile)
-            yield Visit(atom=atom, step=step, compute_s=compute_s * share)
+    for step, layer in enumerate(trace.steps):
+        for atom in layer_atoms[layer]:
+            compute_s = part_compute_s(trace, step, atoms[atom].tile)
+            yield Visit(atom=atom, step=step, compute_s=compute_s)
 
 
-def tile_share(weight: WeightSpec, tile: TileSpec) -> float:
-    """Return which share of its layer's compute time a tile takes; in sum more than 1.
+def part_compute_s(trace: NetworkTrace, step: int, tile: TileSpec | None) -> float:
+    """Return the compute time of a step, or of one of its tiles; these take longer in sum."""
+    if tile is None:
+        return trace.step_compute_s[step]
+    share = (tile.rows[1] - tile.rows[0]) / trace.weights[tile.weight].shape[0]
+    return trace.step_compute_s[step] * share + trace.step_tile_s[step]
 
-    A convolution prepares its input anew for every tile: as long as some more rows would take.
-    """
-    rows = tile.rows[1] - tile.rows[0]
-    extra = _ROWS_PER_PREPARATION if len(weight.shape) > 2 else 0
-    return (rows + extra) / weight.shape[0]
+
+def part_activation_bytes(trace: NetworkTrace, step: int, tile: TileSpec | None) -> int:
+    """Return the peak of activations during a step, or one of its tiles: larger ones need more."""
+    whole_bytes = trace.step_activation_bytes[step]
+    if tile is None:
+        return whole_bytes
+    all_rows = trace.weights[tile.weight].shape[0]
+    unit_rows = trace.layers[trace.steps[step]].tile_unit_rows
+    typical_rows = typical_tile_rows(all_rows, unit_rows)
+    rows = max(tile.rows[1] - tile.rows[0], typical_rows)
+    share = (rows - typical_rows) / max(1, all_rows - typical_rows)
+    typical_bytes = min(trace.step_tile_activation_bytes[step], whole_bytes)
+    return typical_bytes + int(share * (whole_bytes - typical_bytes))

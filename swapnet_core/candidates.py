@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from swapnet_core.atoms import Outline
 from swapnet_core.partition import Partition
 from swapnet_core.specs import NO_STEP, BlockSpec, DeviceProfile, SwapPlan
 from swapnet_core.timeline import Timeline, Uses, find_gates, read_anew, simulate
@@ -31,13 +32,19 @@ class Room:
         stream_bytes: for streamed blocks.
         resident_bytes: for residents.
         total_bytes: for both together.
+        activation_bytes: ceiling for activations: layers that need more are cut. None: no ceiling.
         is_shared: other networks stream through the same memory between two inferences.
     """
 
     stream_bytes: int
     resident_bytes: int
     total_bytes: int
+    activation_bytes: int | None = None
     is_shared: bool = False
+
+    def lets(self, outline: Outline) -> bool:
+        """Tell whether a network's activations keep to the ceiling if it is cut like this."""
+        return self.activation_bytes is None or outline.activation_bytes <= self.activation_bytes
 
     def stream_beside(self, resident_bytes: int) -> int:
         """Return what streamed blocks may take beside residents of so many bytes."""
@@ -107,6 +114,7 @@ class Candidate:
             step_uses=tuple(step_uses),
             stream_bytes=stream_bytes,
             region_bytes=stream_bytes + self.resident_bytes,
+            activation_bytes=outline.activation_bytes,
             fixed_bytes=outline.fixed_bytes,
             streamed_bytes=streamed_bytes,
             predicted_latency_s=self.timeline.latency_s,

@@ -11,7 +11,7 @@ from swapnet_core.atoms import Outline
 from swapnet_core.candidates import Candidate, Room
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS, list_all
 from swapnet_core.partition import join_up_to
-from swapnet_core.planner import GAIN_OF_TILES, all_outlines, choose
+from swapnet_core.planner import all_outlines, choose, cost, cost_s
 from swapnet_core.search import FEW_ATOMS, grow_residents
 from swapnet_core.specs import DeviceProfile, NetworkProfile
 
@@ -20,7 +20,7 @@ _BATCH_SHARE = 0.15
 _WIDE_BLOCKS_PER_STREAM: tuple[int, ...] = (3, 8)
 _WIDE_BATCH_SHARE = 0.25
 _TILINGS = 2
-_NETWORKS = 16
+_NETWORKS = 32
 
 
 class Point(NamedTuple):
@@ -40,10 +40,17 @@ class Curves:
     Remembers the points, not the plans, of every size. Any thread: at worst, two find the same.
     """
 
-    def __init__(self, profile: NetworkProfile, device: DeviceProfile) -> None:
+    def __init__(
+        self, profile: NetworkProfile, device: DeviceProfile, activation_bytes: int
+    ) -> None:
         self._profile = profile
         self._device = device
-        self.outlines = tuple(replace(o, shares_stream=True) for o in all_outlines(profile))
+        self._activation_bytes = activation_bytes
+        self.outlines = tuple(
+            replace(outline, shares_stream=True)
+            for outline in all_outlines(profile)
+            if outline.activation_bytes <= activation_bytes
+        )
         self._points: dict[int, tuple[Point, ...]] = {}
 
     @property
@@ -71,13 +78,14 @@ class Curves:
             stream_bytes=stream_bytes,
             resident_bytes=resident_bytes,
             total_bytes=stream_bytes + resident_bytes,
+            activation_bytes=self._activation_bytes,
             is_shared=True,
         )
         chosen = choose(self._profile, self._device, room)
         swept = (c for c in self._sweep(stream_bytes) if c.resident_bytes <= resident_bytes)
         return min(
             [*swept, *([chosen] if chosen else [])],
-            key=lambda candidate: (cost_s(candidate), candidate.rank),
+            key=cost,
         )
 
     def _sweep(self, stream_bytes: int) -> Iterator[Candidate]:
@@ -109,28 +117,29 @@ class Curves:
 
     def _outlines_at(self, stream_bytes: int) -> list[Outline]:
         """Whole layers; and where one of them fills the region, the coarsest tiles that fit."""
-        whole, *tiled = self.outlines
-        if 2 * whole.slot_bytes <= stream_bytes:
-            return [whole]
-        fitting = [o for o in tiled if o.slot_bytes <= stream_bytes]
+        whole = [outline for outline in self.outlines if not outline.is_tiled]
+        if whole and 2 * whole[0].slot_bytes <= stream_bytes:
+            return whole
+        tiled = (outline for outline in self.outlines if outline.is_tiled)
+        fitting = [outline for outline in tiled if outline.slot_bytes <= stream_bytes]
         leanest = sorted(fitting, key=lambda outline: outline.pinned_bytes)[:1]
         chosen = [*fitting[:_TILINGS], *(o for o in leanest if o not in fitting[:_TILINGS])]
-        return [whole, *chosen]
+        return [*whole, *chosen]
 
     def __repr__(self) -> str:
         return f"<Curves of {self._profile.digest[:12]}, {len(self._points)} sizes>"
 
 
 @lru_cache(maxsize=_NETWORKS)
-def curves_of(profile: NetworkProfile, device: DeviceProfile) -> Curves:
-    """Return the curves of a network; the same object while it is among the newest."""
-    return Curves(profile, device)
+def curves_of(profile: NetworkProfile, device: DeviceProfile, activation_bytes: int) -> Curves:
+    """Return the curves of a network; the same object while it is among the newest.
 
-
-def cost_s(candidate: Candidate) -> float:
-    """Return the latency; that of a plan with tiles as if they had gained nothing."""
-    latency_s = candidate.timeline.latency_s
-    return latency_s * GAIN_OF_TILES if candidate.partition.outline.is_tiled else latency_s
+    Args:
+        profile: of the network.
+        device: that it runs on.
+        activation_bytes: ceiling for its activations; some tiling keeps to it.
+    """
+    return Curves(profile, device, activation_bytes)
 
 
 def _falling(points: Iterable[Point]) -> Iterator[Point]:

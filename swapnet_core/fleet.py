@@ -153,7 +153,7 @@ class Fleet:
             self._lease_fixed(0)
             self._ledger.set_budget(budget_bytes)
             on_complied()
-            self._lease_fixed(_fixed_bytes(self._models))
+            self._lease_fixed(_fixed_bytes(self._models, plans))
 
         self._placement.move(plans, make_room)
 
@@ -178,7 +178,8 @@ class Fleet:
         self._lease_fixed(0)
 
     def _adopt(self, plans: Plans) -> None:
-        self._placement.move(plans, lambda: self._lease_fixed(_fixed_bytes(self._models)))
+        fixed_bytes = _fixed_bytes(self._models, plans)
+        self._placement.move(plans, lambda: self._lease_fixed(fixed_bytes))
 
     def _holding_of(self, prepared: Prepared) -> Holding:
         """Find equal weights that are loaded already, or open the block file."""
@@ -223,7 +224,6 @@ def _share_of(holding: Holding, models: Models) -> SharedNetwork:
     )
 
 
-def _fixed_bytes(models: Models) -> int:
-    traces = [model.profile.trace for model in models.values()]
-    activations = max((trace.activation_bytes for trace in traces), default=0)
-    return sum(trace.buffer_bytes for trace in traces) + activations
+def _fixed_bytes(models: Models, plans: Plans) -> int:
+    activations = max((plan.activation_bytes for plan in plans.values()), default=0)
+    return sum(model.profile.trace.buffer_bytes for model in models.values()) + activations

@@ -45,6 +45,10 @@ class Gauge(Protocol):
         """Return what is held now, without what is only kept for later."""
         ...
 
+    def now_bytes(self) -> int:
+        """Return what is held now, with what is kept for later."""
+        ...
+
     def tidy(self) -> None:
         """Give back what is kept for later, before an operator."""
         ...
@@ -82,6 +86,10 @@ class HostGauge:
     def held_bytes(self) -> int:
         """See `Gauge`."""
         memory.return_free_memory()
+        return memory.anonymous_bytes()
+
+    def now_bytes(self) -> int:
+        """See `Gauge`."""
         return memory.anonymous_bytes()
 
     def tidy(self) -> None:
@@ -128,6 +136,10 @@ class DeviceGauge:
     def held_bytes(self) -> int:
         """See `Gauge`."""
         self._calls.drop_workspaces()
+        return self._calls.allocated_bytes()
+
+    def now_bytes(self) -> int:
+        """See `Gauge`."""
         return self._calls.allocated_bytes()
 
     def tidy(self) -> None:

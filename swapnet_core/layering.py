@@ -17,12 +17,49 @@ a layer runs several times in a row, each time is a step of its own: the tiles c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from swapnet_core.specs import NO_STEP, LayerSpec, WeightSpec
 
 _LONGEST_HOLD = 64
+
+
+@dataclass(slots=True)
+class LivePeaks:
+    """Peaks of memory between two accesses.
+
+    Attributes:
+        weight: that the operator reads which could run by tiles; -1 where there is none.
+        operator_bytes: while it ran.
+        tile_bytes: while it ran one typical tile; 0 where there was none.
+        other_bytes: while others ran.
+    """
+
+    weight: int = -1
+    operator_bytes: int = 0
+    tile_bytes: int = 0
+    other_bytes: int = 0
+
+    @property
+    def whole_bytes(self) -> int:
+        """With the layer whole."""
+        return max(self.operator_bytes, self.other_bytes)
+
+    @property
+    def cut_bytes(self) -> int:
+        """With the layer cut, if it can be."""
+        return max(self.tile_bytes or self.operator_bytes, self.other_bytes)
+
+    def include(self, other: LivePeaks) -> None:
+        """Cover a further stretch; only one of a step's operators can be cut."""
+        self.tile_bytes = max(self.tile_bytes, other.tile_bytes)
+        self.other_bytes = max(self.other_bytes, other.other_bytes)
+        if other.tile_bytes:
+            self.weight = other.weight
+            self.operator_bytes = max(self.operator_bytes, other.operator_bytes)
+        else:
+            self.other_bytes = max(self.other_bytes, other.operator_bytes)
 
 
 @dataclass(slots=True)
@@ -35,7 +72,7 @@ class AccessRecord:
         tiled_reads: for every access, by how many operators that could do it by tiles.
         read_whole: weights that other operators read.
         pinned: weights that were read without having been accessed.
-        peak_bytes: of memory.
+        live: peaks of memory, before the first access and after each one up to the next.
     """
 
     accesses: list[int] = field(default_factory=list)
@@ -43,7 +80,25 @@ class AccessRecord:
     tiled_reads: list[int] = field(default_factory=list)
     read_whole: set[int] = field(default_factory=set)
     pinned: set[int] = field(default_factory=set)
-    peak_bytes: int = 0
+    live: list[LivePeaks] = field(default_factory=lambda: [LivePeaks()])
+
+    @property
+    def peak_bytes(self) -> int:
+        """Of memory, with all layers whole."""
+        return max(peaks.whole_bytes for peaks in self.live)
+
+    def only_cutting(self, tileable: Collection[int]) -> AccessRecord:
+        """Return the record of a network in which only these weights may be cut."""
+        live = [
+            peaks if peaks.weight in tileable else LivePeaks(other_bytes=peaks.whole_bytes)
+            for peaks in self.live
+        ]
+        return replace(self, live=live)
+
+    @property
+    def cut_peak_bytes(self) -> int:
+        """The same, with each layer cut that can be."""
+        return max(peaks.cut_bytes for peaks in self.live)
 
 
 def find_tileable(units_rows: Mapping[int, int], *records: AccessRecord) -> dict[int, int]:

@@ -23,7 +23,8 @@ from swapnet_core.sizes import KIB
 from swapnet_core.sources import Weights, open_weights
 from swapnet_core.specs import NetworkProfile, NetworkTrace, WeightSpec
 from swapnet_core.tensors import element_type, to_bytes
-from swapnet_core.tracer import Compute, InMemoryLender, OnFree, TracedCall, trace
+from swapnet_core.traced_call import Compute, InMemoryLender, OnFree, TracedCall
+from swapnet_core.tracer import trace
 from swapnet_core.traces import Identity
 
 _BOOKKEEPING_BYTES = 512 * KIB
@@ -295,7 +296,5 @@ def _with_overhead(found: NetworkTrace, opened: _Opened, overhead: Overhead) -> 
         skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
         kept_bytes += _BOOKKEEPING_BYTES + per_weight + skeleton
     return replace(
-        found,
-        activation_bytes=found.activation_bytes + kept_bytes,
-        buffer_bytes=found.buffer_bytes + overhead.region_bytes,
+        found.holding_more(kept_bytes), buffer_bytes=found.buffer_bytes + overhead.region_bytes
     )

@@ -134,7 +134,9 @@ class LoadedModel:
             with memory.tensors_out_of_heap():
                 result = run()
             self._has_run = True
-        self._heap.check(self.profile.trace.activation_bytes)
+        plan = self.plan
+        allowed = self.profile.trace.activation_bytes if plan is None else plan.activation_bytes
+        self._heap.check(allowed)
         return result
 
     @property

@@ -7,6 +7,7 @@ finds. Layers are cut into tiles only where the budget forces it (see `make_plan
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from swapnet_core.candidates import Candidate, Room
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS, ALL_RESIDENTS_ATOMS, try_all
 from swapnet_core.search import least_latency_s, refine, scout, search
-from swapnet_core.sizes import format_size
+from swapnet_core.sizes import MIB, format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
 
 GAIN_OF_TILES = 1.03
@@ -32,14 +33,16 @@ _TRIES_IN_VAIN = 2
 _MOST_ATOMS_FOR_GAIN = 450
 """Where a plan is found already, tilings of more atoms are not tried: that takes too long."""
 
+_WORTH_CUTTING_BYTES = MIB
+_MOST_OF_THE_GAIN = 0.9
+
 _NETWORKS = 16
 _TILES_PER_ROOM = (2, 4, 8, 16)
 
 
 def smallest_budget_bytes(profile: NetworkProfile) -> int:
     """Return the smallest budget that `make_plan` accepts for a network, with tiles if need be."""
-    outlines = all_outlines(profile)
-    return outlines[0].fixed_bytes + min(outline.needed_bytes for outline in outlines)
+    return min(outline.fixed_bytes + outline.needed_bytes for outline in all_outlines(profile))
 
 
 @lru_cache(maxsize=_NETWORKS)
@@ -49,6 +52,39 @@ def all_outlines(profile: NetworkProfile) -> tuple[Outline, ...]:
         outline_network(profile, tile_above_bytes=limit) for limit in tile_limits_bytes(profile)
     )
     return (outline_network(profile), *(outline for outline in tiled if outline.is_tiled))
+
+
+def activation_ceilings(networks: Sequence[Sequence[Outline]]) -> list[int]:
+    """Propose ceilings for the activation peak that networks share, the highest first.
+
+    Cutting layers lowers what their operators hold beside them, and leaves more to the weights.
+
+    Args:
+        networks: outlines of each, with whole layers first.
+
+    Returns:
+        The peak with whole layers; if tiles lower it, one with tiles that are no finer than
+        most of that takes; and that with which the networks fit into the smallest budget.
+    """
+    peaks = [[outline.activation_bytes for outline in outlines] for outlines in networks]
+    most = max((found[0] for found in peaks), default=0)
+    least = max((min(found) for found in peaks), default=0)
+    if most - least < _WORTH_CUTTING_BYTES:
+        return [most]
+    enough = most - int(_MOST_OF_THE_GAIN * (most - least))
+    coarse = max(max(peak for peak in found if peak <= enough) for found in peaks)
+    return sorted({most, coarse, least}, reverse=True)
+
+
+def cost(candidate: Candidate) -> tuple[float, tuple[float, int, int, int]]:
+    """Rank plans for different outlines: those with tiles count as if these had gained nothing."""
+    return cost_s(candidate), candidate.rank
+
+
+def cost_s(candidate: Candidate) -> float:
+    """Return the latency; that of a plan with tiles as if they had gained nothing."""
+    latency_s = candidate.timeline.latency_s
+    return latency_s * GAIN_OF_TILES if candidate.partition.outline.is_tiled else latency_s
 
 
 def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: int) -> SwapPlan:
@@ -72,10 +108,20 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
     Source:
         Wang et al., SwapNet, IEEE TMC 2024: partition by overlap of swap and execution.
     """
-    fixed_bytes = profile.trace.buffer_bytes + profile.trace.activation_bytes
-    room_bytes = (budget_bytes - fixed_bytes) // PAGE_BYTES * PAGE_BYTES
-    room = Room(stream_bytes=room_bytes, resident_bytes=room_bytes, total_bytes=room_bytes)
-    best = choose(profile, device, room)
+    best = None
+    for number, activation_bytes in enumerate(activation_ceilings([all_outlines(profile)])):
+        free_bytes = budget_bytes - profile.trace.buffer_bytes - activation_bytes
+        room_bytes = free_bytes // PAGE_BYTES * PAGE_BYTES
+        if best is not None and (number > 1 or not _may_gain(best, device, room_bytes)):
+            break
+        room = Room(
+            stream_bytes=room_bytes,
+            resident_bytes=room_bytes,
+            total_bytes=room_bytes,
+            activation_bytes=activation_bytes,
+        )
+        found = choose(profile, device, room) if room_bytes >= 0 else None
+        best = min((c for c in (best, found) if c is not None), key=cost, default=None)
     if best is None:
         needed_bytes = smallest_budget_bytes(profile)
         raise BudgetTooSmallError(
@@ -94,7 +140,7 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
     See `make_plan` for when layers are tiled.
     """
     whole = replace(all_outlines(profile)[0], shares_stream=room.is_shared)
-    best = _best(whole, device, room)
+    best = _best(whole, device, room) if room.lets(whole) else None
     below_s = math.inf
     held_bytes = room.resident_bytes if room.is_shared else room.total_bytes
     least_s = least_latency_s(whole.compute_s, whole.used_bytes - held_bytes, device)
@@ -108,6 +154,13 @@ def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candid
         if tiled.timeline.latency_s < below_s:
             return tiled
     return best
+
+
+def _may_gain(best: Candidate, device: DeviceProfile, room_bytes: int) -> bool:
+    """Tell whether more room could be worth (further) tiles."""
+    outline = best.partition.outline
+    least_s = least_latency_s(outline.untiled_compute_s, outline.used_bytes - room_bytes, device)
+    return best.timeline.latency_s > least_s * (_GOOD_ENOUGH if outline.is_tiled else GAIN_OF_TILES)
 
 
 def _scout_tilings(
@@ -161,6 +214,7 @@ def _tilings(profile: NetworkProfile, room: Room) -> list[Outline]:
 def _fits(outline: Outline, room: Room) -> bool:
     return (
         outline.is_tiled
+        and room.lets(outline)
         and outline.needed_bytes <= room.total_bytes
         and outline.pinned_bytes <= room.resident_bytes
         and outline.slot_bytes <= room.stream_bytes

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from swapnet_core.atoms import Outline
 from swapnet_core.candidates import Candidate
-from swapnet_core.curves import Curves, Point, cost_s, curves_of
+from swapnet_core.curves import Curves, Point, curves_of
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS
-from swapnet_core.planner import all_outlines, make_plan
+from swapnet_core.planner import activation_ceilings, all_outlines, cost, cost_s, make_plan
 from swapnet_core.search import FEW_ATOMS
 from swapnet_core.sizes import KIB, format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
@@ -101,13 +101,10 @@ def plan_together(
         (alone,) = networks
         others_bytes = alone.buffer_bytes - alone.profile.trace.buffer_bytes
         return [make_plan(alone.profile, device, budget_bytes=budget_bytes - others_bytes)]
-    room_bytes = (budget_bytes - _fixed_bytes(networks)) // PAGE_BYTES * PAGE_BYTES
-    curves = [curves_of(network.profile, device) for network in networks]
+    ceilings = activation_ceilings(_outlines(networks))
+    filled = _fill_beside(networks, device, budget_bytes, ceilings[:2])
+    filled = filled or _fill_beside(networks, device, budget_bytes, ceilings[2:])
     weights = [network.weight for network in networks]
-    filled = [
-        _fill(curves, weights, size, shares, room_bytes)
-        for size, shares in _choose_shares(curves, weights, room_bytes)
-    ]
     candidates = min(filled, key=lambda found: _weighted_s(found, weights))
     stream_bytes = max((candidate.stream_bytes for candidate in candidates), default=0)
     return [
@@ -121,7 +118,34 @@ def plan_together(
 
 def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
     """Return the smallest budget that `plan_together` accepts."""
-    return _fixed_bytes(networks) + sum(_smallest_room(_outlines(networks)))
+    outlines = _outlines(networks)
+    peaks = (
+        ceiling + sum(_smallest_room(_within(outlines, ceiling)))
+        for ceiling in activation_ceilings(outlines)
+    )
+    return sum(network.buffer_bytes for network in networks) + min(peaks)
+
+
+def _fill_beside(
+    networks: Sequence[SharedNetwork],
+    device: DeviceProfile,
+    budget_bytes: int,
+    ceilings: Sequence[int],
+) -> list[list[Candidate]]:
+    """Plan all networks for the best streaming regions beside so much for activations."""
+    weights = [network.weight for network in networks]
+    buffers = sum(network.buffer_bytes for network in networks)
+    filled = []
+    for ceiling in ceilings:
+        room_bytes = (budget_bytes - buffers - ceiling) // PAGE_BYTES * PAGE_BYTES
+        if sum(_smallest_room(_within(_outlines(networks), ceiling))) > room_bytes:
+            continue
+        curves = [curves_of(network.profile, device, ceiling) for network in networks]
+        filled += [
+            _fill(curves, weights, size, shares, room_bytes)
+            for size, shares in _choose_shares(curves, weights, room_bytes)
+        ]
+    return filled
 
 
 def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
@@ -138,13 +162,13 @@ def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
     )
 
 
-def _fixed_bytes(networks: Sequence[SharedNetwork]) -> int:
-    activations = max((n.profile.trace.activation_bytes for n in networks), default=0)
-    return sum(network.buffer_bytes for network in networks) + activations
-
-
 def _outlines(networks: Sequence[SharedNetwork]) -> list[tuple[Outline, ...]]:
     return [all_outlines(network.profile) for network in networks]
+
+
+def _within(outlines: Sequence[Sequence[Outline]], ceiling: int) -> list[list[Outline]]:
+    """Leave out what needs more for activations."""
+    return [[o for o in each if o.activation_bytes <= ceiling] for each in outlines]
 
 
 def _smallest_room(networks: Sequence[Sequence[Outline]]) -> tuple[int, int]:
@@ -274,6 +298,6 @@ def _fastest_to_highest_rate(
     traded = dict(found)
     for numbers in equals.values():
         by_rate = sorted(numbers, key=lambda number: -weights[number])
-        by_cost = sorted((found[n] for n in numbers), key=lambda c: (cost_s(c), c.rank))
+        by_cost = sorted((found[n] for n in numbers), key=cost)
         traded.update(zip(by_rate, by_cost, strict=True))
     return [traded[number] for number in range(len(curves))]

@@ -17,10 +17,17 @@ PAGE_BYTES = 4096
 NO_STEP = -1
 """Marks an access that needs no bytes (only the shape was asked), or only resident ones."""
 
+_TYPICAL_TILES = 8
+
 
 def round_up(size_bytes: int, boundary_bytes: int = PAGE_BYTES) -> int:
     """Return the smallest multiple of `boundary_bytes` that is not below `size_bytes`."""
     return -(-size_bytes // boundary_bytes) * boundary_bytes
+
+
+def typical_tile_rows(rows: int, unit_rows: int) -> int:
+    """Return the rows of the tile by which a layer's tiles are judged: an eighth of all."""
+    return max(unit_rows, rows // _TYPICAL_TILES // unit_rows * unit_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +97,13 @@ class NetworkTrace:
         access_steps: for every access the step that must be current, or `NO_STEP`.
         steps: layer of every step, in order. A layer used twice has two steps.
         step_compute_s: compute time of every step, while nothing is read.
+        step_tile_s: for every step, by how much longer it takes for each tile that it is run by;
+            0 where it cannot be.
         head_compute_s: compute time before the first step.
-        activation_bytes: peak of activations and operator scratch.
+        head_activation_bytes: peak of activations and operator scratch before the first step.
+        step_activation_bytes: the same in every step, with its layer whole.
+        step_tile_activation_bytes: the same, with the layer run by typical tiles (see
+            `typical_tile_rows`), if it can be.
         buffer_bytes: buffers, which stay in memory.
     """
 
@@ -101,14 +113,33 @@ class NetworkTrace:
     access_steps: tuple[int, ...]
     steps: tuple[int, ...]
     step_compute_s: tuple[float, ...]
+    step_tile_s: tuple[float, ...]
     head_compute_s: float
-    activation_bytes: int
+    head_activation_bytes: int
+    step_activation_bytes: tuple[int, ...]
+    step_tile_activation_bytes: tuple[int, ...]
     buffer_bytes: int
+
+    @property
+    def activation_bytes(self) -> int:
+        """Peak of activations and operator scratch, with all layers whole."""
+        return max(self.head_activation_bytes, *self.step_activation_bytes, 0)
 
     @property
     def compute_s(self) -> float:
         """Compute time of one inference with everything in memory."""
         return self.head_compute_s + sum(self.step_compute_s)
+
+    def holding_more(self, size_bytes: int) -> NetworkTrace:
+        """Return the same for a network beside which so much more is held all the time."""
+        return replace(
+            self,
+            head_activation_bytes=self.head_activation_bytes + size_bytes,
+            step_activation_bytes=tuple(n + size_bytes for n in self.step_activation_bytes),
+            step_tile_activation_bytes=tuple(
+                n + size_bytes for n in self.step_tile_activation_bytes
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +193,7 @@ class NetworkProfile:
         trace = replace(
             self.trace,
             step_compute_s=tuple(duration_s * factor for duration_s in self.trace.step_compute_s),
+            step_tile_s=tuple(duration_s * factor for duration_s in self.trace.step_tile_s),
             head_compute_s=self.trace.head_compute_s * factor,
         )
         return replace(self, trace=trace)
@@ -264,7 +296,8 @@ class SwapPlan:
             the first.
         stream_bytes: memory for the slots of streamed blocks.
         region_bytes: memory for all slots.
-        fixed_bytes: buffers and activation peak.
+        activation_bytes: peak of activations and operator scratch by this plan.
+        fixed_bytes: the same, and buffers.
         streamed_bytes: read per inference, in the steady state.
         predicted_latency_s: of one inference, back to back with others of the same network.
         predicted_stall_s: part of it that compute waits for blocks.
@@ -279,6 +312,7 @@ class SwapPlan:
     step_uses: tuple[int, ...]
     stream_bytes: int
     region_bytes: int
+    activation_bytes: int
     fixed_bytes: int
     streamed_bytes: int
     predicted_latency_s: float
@@ -338,7 +372,7 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
             name=entry["name"],
             weights=tuple(entry["weights"]),
             is_pinned=entry["is_pinned"],
-            tile_unit_rows=entry.get("tile_unit_rows", 0),  # traces made before there were tiles
+            tile_unit_rows=entry["tile_unit_rows"],
         )
         for entry in data["layers"]
     )
@@ -349,7 +383,10 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
         access_steps=tuple(data["access_steps"]),
         steps=tuple(data["steps"]),
         step_compute_s=tuple(data["step_compute_s"]),
+        step_tile_s=tuple(data["step_tile_s"]),
         head_compute_s=data["head_compute_s"],
-        activation_bytes=data["activation_bytes"],
+        head_activation_bytes=data["head_activation_bytes"],
+        step_activation_bytes=tuple(data["step_activation_bytes"]),
+        step_tile_activation_bytes=tuple(data["step_tile_activation_bytes"]),
         buffer_bytes=data["buffer_bytes"],
     )

@@ -258,8 +258,11 @@ def simulated_profile(
         access_steps=tuple(range(len(steps))),
         steps=tuple(steps),
         step_compute_s=tuple(step_compute_s or [_STEP_COMPUTE_S] * len(steps)),
+        step_tile_s=(0.0,) * len(steps),
         head_compute_s=0.0,
-        activation_bytes=activation_bytes,
+        head_activation_bytes=activation_bytes,
+        step_activation_bytes=(activation_bytes,) * len(steps),
+        step_tile_activation_bytes=(activation_bytes,) * len(steps),
         buffer_bytes=buffer_bytes,
     )
     offsets = [PAGE_BYTES + sum(cell_bytes[:index]) for index in range(len(cell_bytes))]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from swapnet_core.atoms import tile_share
-from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.atoms import part_compute_s
+from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, NetworkTrace, SwapPlan
 from swapnet_core.timeline import Uses, find_gates, simulate
 
 
@@ -38,27 +38,26 @@ def predict_latency_s(
 def _compute_by_use(plan: SwapPlan, profile: NetworkProfile) -> list[float]:
     """Return compute before the first use, and after each one up to the next."""
     compute_s = [profile.trace.head_compute_s]
-    for step, duration_s in enumerate(profile.trace.step_compute_s):
-        for use, share in _entered(plan, profile, step):
+    for step in range(len(profile.trace.steps)):
+        for use, duration_s in _entered(plan, profile.trace, step):
             if use == len(compute_s) - 1:
                 compute_s.append(0.0)
-            compute_s[-1] += duration_s * share
+            compute_s[-1] += duration_s
     return compute_s
 
 
-def _entered(plan: SwapPlan, profile: NetworkProfile, step: int) -> Iterator[tuple[int, float]]:
-    """List the uses that a step enters, or `NO_STEP`, and the share of its compute after each."""
+def _entered(plan: SwapPlan, trace: NetworkTrace, step: int) -> Iterator[tuple[int, float]]:
+    """List the uses that a step enters, or `NO_STEP`, and its compute after each."""
     use = plan.step_uses[step]
     tile = None if use == NO_STEP else plan.blocks[plan.uses[use]].tile
     if tile is None:
-        yield use, 1.0
+        yield use, part_compute_s(trace, step, None)
         return
-    weight = profile.trace.weights[tile.weight]
     tiles = [
         (block.tile.rows, block.tile, block.is_resident)
         for block in plan.blocks
         if block.tile is not None and block.tile.weight == tile.weight
     ]
     for _, part, is_resident in sorted(tiles, key=lambda each: each[0]):
-        yield NO_STEP if is_resident else use, tile_share(weight, part)
+        yield NO_STEP if is_resident else use, part_compute_s(trace, step, part)
         use += not is_resident

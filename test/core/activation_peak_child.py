@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from swapnet_core.assembly import Assembly
-from swapnet_core.tracer import InMemoryLender, TracedCall, trace
+from swapnet_core.traced_call import InMemoryLender, TracedCall
+from swapnet_core.tracer import trace
 
 _MIB = 2**20
 

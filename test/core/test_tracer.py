@@ -17,7 +17,8 @@ from torch.nn.utils import parametrizations
 from swapnet_core import SwapRuntime
 from swapnet_core.assembly import Assembly
 from swapnet_core.specs import NO_STEP, NetworkTrace, trace_from_json, trace_to_json
-from swapnet_core.tracer import InMemoryLender, TracedCall, trace
+from swapnet_core.traced_call import InMemoryLender, TracedCall
+from swapnet_core.tracer import trace
 
 _MIB = 2**20
 _PEAK_CHILD = Path(__file__).with_name("activation_peak_child.py")
@@ -204,14 +205,6 @@ def test_the_peak_of_activations_is_measured() -> None:
 def test_a_trace_survives_being_written() -> None:
     found = _trace(_Net(lambda n, x: n.a(n.b(n.c(x)))), torch.ones(1, 8))
     assert trace_from_json(trace_to_json(found)) == found
-
-
-def test_traces_made_before_there_were_tiles_have_none() -> None:
-    found = _trace(_Large(lambda n, x: n.small(n.a(x))), torch.ones(1, 1024))
-    written = trace_to_json(found)
-    for layer in written["layers"]:
-        del layer["tile_unit_rows"]
-    assert all(layer.tile_unit_rows == 0 for layer in trace_from_json(written).layers)
 
 
 def test_a_stored_trace_is_used_again(cache_dir: Path) -> None:

@@ -188,6 +188,7 @@ def _lay_out(
         step_uses=tuple(step_uses),
         stream_bytes=stream_bytes,
         region_bytes=end,
+        activation_bytes=0,
         fixed_bytes=0,
         streamed_bytes=0,
         predicted_latency_s=0.0,
