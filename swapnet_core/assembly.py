@@ -11,7 +11,7 @@ about the modules changes: no hooks that would switch fused kernels off, no repl
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, ItemsView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Mapping, Sequence, ValuesView
 from typing import Any, Protocol
 
 import torch
@@ -100,6 +100,7 @@ class Assembly:
         self._owners: list[tuple[nn.Module, dict[str, int]]] = []
         self._plain: list[dict[str, Any]] = []
         self._hooks: list[Any] = []
+        self._moved: list[tuple[nn.Module, str, torch.device]] = []
         for path, module in network.named_modules():
             self._collect(path, module)
         self.weights: tuple[WeightSpec, ...] = tuple(
@@ -110,7 +111,12 @@ class Assembly:
     @property
     def buffer_bytes(self) -> int:
         """Bytes of all buffers; they stay in memory."""
-        return sum(b.numel() * b.element_size() for b in self.network.buffers())
+        return sum(self.buffer_sizes_bytes)
+
+    @property
+    def buffer_sizes_bytes(self) -> list[int]:
+        """Bytes of every buffer."""
+        return [b.numel() * b.element_size() for b in self.network.buffers()]
 
     @property
     def tile_units_rows(self) -> dict[int, int]:
@@ -132,6 +138,19 @@ class Assembly:
             if isinstance(module, nn.RNNBase):
                 self._hooks.append(module.register_forward_pre_hook(_refresh_flat_weights))
 
+    def move_buffers(self, device: torch.device) -> None:
+        """Put the buffers on the device where the network runs, until `detach`.
+
+        As `nn.Module.to` does it; tensors that are no buffers stay where they are.
+        """
+        self._moved = [
+            (module, name, buffer.device)
+            for module in self.network.modules()
+            for name, buffer in module.__dict__["_buffers"].items()
+            if buffer is not None and buffer.device != device
+        ]
+        _move_to([(module, name, device) for module, name, _ in self._moved])
+
     def forget_tensors(self) -> None:
         """Let go of the weights' own memory; from here on only the source has them."""
         for table, (_, indices) in zip(self._plain, self._owners, strict=True):
@@ -150,7 +169,8 @@ class Assembly:
             hook.remove()
         for (module, _), plain in zip(self._owners, self._plain, strict=True):
             module.__dict__["_parameters"] = plain
-        self._hooks, self._plain = [], []
+        _move_to(self._moved)
+        self._hooks, self._plain, self._moved = [], [], []
 
     def _collect(self, path: str, module: nn.Module) -> None:
         found = {}
@@ -204,6 +224,15 @@ def build_skeleton(build: Callable[[], nn.Module]) -> nn.Module:
         return build_network(build)
     finally:
         handle.remove()
+
+
+def _move_to(places: Sequence[tuple[nn.Module, str, torch.device]]) -> None:
+    """Move buffers; those that modules share stay shared."""
+    buffers = [module.__dict__["_buffers"][name] for module, name, _ in places]
+    devices = [device for _, _, device in places]
+    moved = {id(b): b.to(device) for b, device in zip(buffers, devices, strict=True)}
+    for (module, name, _), buffer in zip(places, buffers, strict=True):
+        module.__dict__["_buffers"][name] = moved[id(buffer)]
 
 
 def _on_meta(tensor: torch.Tensor) -> nn.Parameter:

@@ -69,7 +69,8 @@ def bind_weights(
     for index, weight in enumerate(profile.trace.weights):
         if index in tiles:
             starts = [tile.rows[0] for tile in tiles[index]]
-            tensors.append(TiledWeight.standing_for(index, weight, starts, source))
+            device = tiles[index][0].tensor.device
+            tensors.append(TiledWeight.standing_for(index, weight, starts, device, source))
         elif blocks[index] == NO_BLOCK:
             tensors.append(as_parameter(torch.empty(weight.shape, device="meta"), weight))
         else:

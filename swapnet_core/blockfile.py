@@ -30,7 +30,7 @@ from swapnet_core.file_layout import FileLayout, plan_layout
 from swapnet_core.sizes import KIB, format_size
 from swapnet_core.specs import CellSpec, LayerSpec, WeightSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _DATA_NAME = "weights.safetensors"
 _MANIFEST_NAME = "manifest.json"
 _CHECKED_NAME = "checked.json"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 
-from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
+from swapnet_core.backends.base import CopyMemory
+from swapnet_core.specs import WeightSpec
 from swapnet_core.tensors import as_parameter, view_bytes
 
 FillWeight = Callable[[int, memoryview], int]
@@ -20,11 +19,18 @@ FillWeight = Callable[[int, memoryview], int]
 class PrivateCopies:
     """Makes copies whose memory lives exactly as long as something refers to it.
 
-    Each copy has pages of its own, so that dropping it returns them to the system at once. Any
-    thread; a copy may die in any thread.
+    Any thread; a copy may die in any thread.
     """
 
-    def __init__(self, weights: Sequence[WeightSpec], fill: FillWeight) -> None:
+    def __init__(self, weights: Sequence[WeightSpec], fill: FillWeight, memory: CopyMemory) -> None:
+        """Make none yet.
+
+        Args:
+            weights: that copies are made of.
+            fill: reads one.
+            memory: where copies lie, unless `make` is told otherwise.
+        """
+        self.memory = memory
         self._weights = weights
         self._fill = fill
         self._made_bytes = 0
@@ -37,24 +43,29 @@ class PrivateCopies:
             self._made_bytes -= self._freed.popleft()
         return self._made_bytes
 
-    def make(self, index: int, on_free: Callable[[], None] | None = None) -> torch.nn.Parameter:
-        """Read a weight into fresh memory.
+    def make(
+        self,
+        index: int,
+        on_free: Callable[[], None] | None = None,
+        memory: CopyMemory | None = None,
+    ) -> torch.nn.Parameter:
+        """Read a weight into memory of its own.
 
         Args:
             index: of the weight.
             on_free: called when the last reference to the copy's storage has gone.
+            memory: where it is to lie.
 
         Raises:
             StorageError, WeightsMismatchError: its source cannot be read.
+            MemoryError: there is no room in the memory.
         """
         weight = self._weights[index]
-        size_bytes = round_up(weight.size_bytes + PAGE_BYTES)
-        memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        start = self._fill(index, memoryview(memory))
-        array = np.frombuffer(memory, dtype=np.uint8)
-        self._made_bytes += size_bytes
-        weakref.finalize(array, self._freed.append, size_bytes)
+        made = (memory or self.memory).make(
+            weight.size_bytes, lambda target: self._fill(index, target)
+        )
+        self._made_bytes += made.held_bytes
+        weakref.finalize(made.owner, self._freed.append, made.held_bytes)
         if on_free is not None:
-            weakref.finalize(array, on_free)
-        data = torch.from_numpy(array)[start : start + weight.size_bytes]
-        return as_parameter(view_bytes(data, weight), weight)
+            weakref.finalize(made.owner, on_free)
+        return as_parameter(view_bytes(made.data, weight), weight)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from swapnet_core.backends.base import CopyMemory
 from swapnet_core.binding import BoundTile
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import BudgetTooSmallError
@@ -34,13 +35,27 @@ class FaultCopies:
             read_into: fills memory from the block file.
             budget_bytes: that the plan was made for; stated in errors.
         """
-        self.room_bytes = 0
+        self._room_bytes = 0
+        self._memory = copies.memory
         self._weights = weights
         self._copies = copies
         self._tiles = tiles
-        self._tile_copies = PrivateCopies([tile.spec for tile in tiles], self._fill_tile)
+        specs = [tile.spec for tile in tiles]
+        self._tile_copies = PrivateCopies(specs, self._fill_tile, copies.memory)
         self._read_into = read_into
         self._budget_bytes = budget_bytes
+
+    def open_room(self, memory: CopyMemory, room_bytes: int) -> None:
+        """Let copies lie there until `close_room`."""
+        self._memory, self._room_bytes = memory, room_bytes
+
+    def close_room(self) -> None:
+        """Let no more copies be made."""
+        self._room_bytes = 0
+
+    def check_over(self) -> None:
+        """See `CopyMemory.check_over`."""
+        self._memory.check_over()
 
     def copy_weight(self, index: int) -> torch.Tensor:
         """Read a weight.
@@ -49,24 +64,29 @@ class FaultCopies:
             BudgetTooSmallError: it does not fit beside the copies that are still referred to.
             StorageError: it cannot be read.
         """
-        self._check_room(self._weights[index])
-        return self._copies.make(index)
+        return self._copy(self._copies, index, self._weights[index])
 
     def copy_tile(self, tile: BoundTile) -> torch.Tensor:
         """Read a tile; see `copy_weight`."""
-        self._check_room(tile.spec)
-        return self._tile_copies.make(self._tiles.index(tile))
+        return self._copy(self._tile_copies, self._tiles.index(tile), tile.spec)
 
-    def _check_room(self, wanted: WeightSpec) -> None:
+    def _copy(self, copies: PrivateCopies, index: int, wanted: WeightSpec) -> torch.Tensor:
         live_bytes = self._copies.live_bytes + self._tile_copies.live_bytes
-        short_bytes = live_bytes + wanted.size_bytes - self.room_bytes
+        short_bytes = live_bytes + wanted.size_bytes - self._room_bytes
         if short_bytes > 0:
-            raise BudgetTooSmallError(
-                f"{wanted.name!r} is used out of the traced order, and there is no room to read "
-                f"it: {format_size(short_bytes)} more are needed",
-                needed_bytes=self._budget_bytes + short_bytes,
-                budget_bytes=self._budget_bytes,
-            )
+            raise self._no_room(wanted, short_bytes)
+        try:
+            return copies.make(index, memory=self._memory)
+        except MemoryError as error:  # there is room, but not in one piece
+            raise self._no_room(wanted, wanted.size_bytes) from error
+
+    def _no_room(self, wanted: WeightSpec, short_bytes: int) -> BudgetTooSmallError:
+        return BudgetTooSmallError(
+            f"{wanted.name!r} is used out of the traced order, and there is no room to read "
+            f"it: {format_size(short_bytes)} more are needed",
+            needed_bytes=self._budget_bytes + short_bytes,
+            budget_bytes=self._budget_bytes,
+        )
 
     def _fill_tile(self, index: int, target: memoryview) -> int:
         """Read whole pages around a tile; return where in them it starts."""

@@ -2,8 +2,12 @@
 
 [Note: layout]
 A block file is a valid safetensors file. Its tensors stand in execution order; cells (see
-`CellSpec`) start on 4 KiB, tensors on 64 B. The format allows no holes, so the gaps stand as
+`CellSpec`) start on 4 KiB, tensors on 256 B. The format allows no holes, so the gaps stand as
 `__pad__N` tensors.
+
+256 B is what cudaMalloc promises, and the most that torch tells cuBLASLt about a matrix
+(`_getAlignment` in its CUDABlas.cpp): with less, another kernel may be chosen for a weight in a
+slot than for the same weight in memory of its own, and sum in another order.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import Any
 from swapnet_core.sizes import KIB
 from swapnet_core.specs import LayerSpec, WeightSpec, round_up
 
-TENSOR_ALIGNMENT_BYTES = 64
+TENSOR_ALIGNMENT_BYTES = 256
 _SMALLEST_CELL_BYTES = 64 * KIB
 
 

@@ -11,6 +11,7 @@ from swapnet_core.arena import Arena
 from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import NetworkError
 from swapnet_core.holding import Holding
+from swapnet_core.host_tier import plan_beside_host
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.loading import Prepared
 from swapnet_core.model import LoadedModel
@@ -54,7 +55,12 @@ class Fleet:
         """
         if not models:
             return {}
-        plans = plan_together(describe(models), device, budget_bytes=budget_bytes)
+        networks = describe(models)
+        plans = plan_beside_host(
+            lambda device: plan_together(networks, device, budget_bytes=budget_bytes),
+            device,
+            self._arena.host_ledger.budget_bytes,
+        )
         return dict(zip(_holdings(models), plans, strict=True))
 
     @contextlib.contextmanager

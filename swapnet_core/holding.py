@@ -6,11 +6,13 @@ whichever of them runs next.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from swapnet_core.arena import Arena
-from swapnet_core.backends.base import Region
+from swapnet_core.backends.base import Backend, Region
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.blockfile import BlockFile
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Lane
@@ -60,6 +62,7 @@ class Holding:
         self._stream: Stream | None = None
         self._seat: Seat | None = None
         self._residents: Region | None = None
+        self._shelf: Shelf | None = None
         self._wish: _Wish | None = None
         self._bytes_read = 0
 
@@ -68,6 +71,11 @@ class Holding:
         """The plan in force; None while suspended."""
         seat = self._seat
         return seat.plan if seat is not None else None
+
+    @property
+    def backend(self) -> Backend:
+        """The device on which the weights are used."""
+        return self._arena.backend
 
     @property
     def is_direct(self) -> bool:
@@ -125,7 +133,9 @@ class Holding:
             self._bytes_read += seat.lane.bytes_read
         if self._residents is not None:
             self._arena.release(self._residents)
-        self._stream = self._residents = None
+        if self._shelf is not None:
+            self._arena.close_shelf(self._shelf)
+        self._stream = self._residents = self._shelf = None
 
     def fill_copy(self, weight: int, target: memoryview) -> int:
         """Read whole pages around a weight; return where in them it starts.
@@ -148,14 +158,16 @@ class Holding:
     def _sit(self, wish: _Wish) -> Seat:
         plan = wish.plan
         stream, streaming = wish.open_stream()
-        residents = self._arena.allocate(wish.name, plan.region_bytes - plan.stream_bytes)
-        region = JoinedRegion(plan, streaming, residents)
-        try:
-            lane = stream.open_lane(plan, region, self._reader.read_into)
-        except BaseException:
-            self._arena.release(residents)
-            raise
-        self._stream, self._residents = stream, residents
+        with contextlib.ExitStack() as undo:
+            residents = self._arena.allocate(wish.name, plan.region_bytes - plan.stream_bytes)
+            undo.callback(self._arena.release, residents)
+            region = JoinedRegion(plan, streaming, residents)
+            shelf = self._arena.open_shelf(f"host memory, {wish.name}", plan.host_bytes)
+            if shelf is not None:
+                undo.callback(self._arena.close_shelf, shelf)
+            lane = stream.open_lane(plan, region, self._reader.read_into, shelf)
+            undo.pop_all()
+        self._stream, self._residents, self._shelf = stream, residents, shelf
         self._seat = Seat(plan=plan, lane=lane, region=region)
         return self._seat
 

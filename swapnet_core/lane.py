@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from swapnet_core.backends.base import Region
+from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mark, Region
+from swapnet_core.backends.shelf import Shelf, ShelfPlace
+from swapnet_core.host_tier import Place, choose_places
 from swapnet_core.reports import BlockRead
-from swapnet_core.sizes import MIB
-from swapnet_core.specs import SwapPlan
+from swapnet_core.specs import SwapPlan, bytes_spec
 
-REQUEST_BYTES = 4 * MIB
 _INFERENCES_OF_READS = 3
 
 ReadInto = Callable[[memoryview, int], None]
 """Fills a buffer from an offset of the block file."""
 
 
+class Server(Protocol):
+    """Who reads the pieces. `lock` guards all state of its streams; `wake` needs it."""
+
+    lock: threading.Lock
+
+    @property
+    def queue(self) -> ComputeQueue:
+        """Where the networks of its streams compute."""
+        ...
+
+    def wake(self) -> None:
+        """Look for work again."""
+        ...
+
+
 class Streaming(Protocol):
     """What a lane asks of the stream that it belongs to; see `Stream`."""
+
+    @property
+    def queue(self) -> ComputeQueue:
+        """Where the networks compute."""
+        ...
 
     def begin(self, lane: Lane, first_use: int) -> None:
         """See `Lane.begin`."""
@@ -52,7 +73,12 @@ class Lane:
     """
 
     def __init__(
-        self, stream: Streaming, plan: SwapPlan, region: Region, read_into: ReadInto
+        self,
+        stream: Streaming,
+        plan: SwapPlan,
+        region: Region,
+        read_into: ReadInto,
+        shelf: Shelf | None = None,
     ) -> None:
         self.plan = plan
         self.region = region
@@ -62,7 +88,21 @@ class Lane:
         self.error: BaseException | None = None
         self.held: dict[int, Occupant] = {}
         self.reads: deque[BlockRead] = deque(maxlen=_INFERENCES_OF_READS * _count_requests(plan))
+        self.queue = stream.queue
         self._stream = stream
+        self._shelf = shelf
+        self._places = {} if shelf is None else _lay_out(plan, shelf)
+
+    def open_landing(self, piece: Piece) -> Landing:
+        """Prepare a piece's reading; for the reading thread that has it."""
+        block = self.plan.blocks[piece.occupant.block]
+        begin = block.slot_offset_bytes + piece.offset_bytes
+        place = self._places.get((piece.occupant.block, piece.offset_bytes))
+        released = piece.occupant.released
+        if self._shelf is None or place is None:
+            return self.region.open_landing(begin, piece.size_bytes, released)
+        slot = self.region.weight_view(begin, bytes_spec(piece.size_bytes))
+        return self._shelf.open_landing(place, slot, released)
 
     def begin(self, first_use: int = 0) -> None:
         """Start an inference: its uses are numbered from 0 by `enter`.
@@ -78,24 +118,34 @@ class Lane:
     def enter(self, use: int) -> float:
         """Release the uses before this one, and wait until its block is in its slot.
 
+        Where compute runs behind the host's back, the block's reads have been issued when this
+        returns, and the compute queue waits for them; see [Note: the host runs ahead].
+
         Args:
             use: index into the plan's uses, in increasing order within an inference.
 
         Returns:
-            Seconds that were waited.
+            Seconds that the host has waited.
 
         Raises:
             StorageError: the block could not be read.
             RuntimeClosedError: the lane was closed meanwhile.
         """
-        return self._stream.enter(self, use)
+        self.queue.release()
+        waited_s = self._stream.enter(self, use)
+        arrivals = self.held[self.plan.uses[use]].arrivals
+        self.queue.admit(arrivals)
+        arrivals.clear()
+        return waited_s
 
     def finish(self) -> None:
         """End a complete inference; fetching runs on into the next one."""
+        self.queue.release()
         self._stream.finish(self)
 
     def abort(self) -> None:
         """End an inference that broke off; the next one starts afresh."""
+        self.queue.release()
         self._stream.abort(self)
 
     def freeze(self, held_use: int) -> list[tuple[int, int]]:
@@ -107,7 +157,9 @@ class Lane:
         Returns:
             `(begin, end)` of the streaming region's bytes that nobody uses now.
         """
-        return self._stream.freeze(self, held_use)
+        spans = self._stream.freeze(self, held_use)
+        self.queue.join()  # who overwrites the slots comes after what was on its way there
+        return spans
 
     def holds(self, block: int, use: int) -> bool:
         """Tell whether a block is resident, or is the one of the use entered last."""
@@ -127,6 +179,8 @@ class Occupant:
         end: behind its last byte.
         pending: its reads that have not landed.
         is_broken: one of them failed or was dropped; never to be used.
+        released: what the device must have passed before the slot is written.
+        arrivals: what it must have passed before the block is used.
         numbers: uses that it was fetched for, in increasing order; see [Note: slot reuse].
     """
 
@@ -136,6 +190,8 @@ class Occupant:
     end: int
     pending: int = 0
     is_broken: bool = False
+    released: Mark | None = None
+    arrivals: list[Mark] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
     @property
@@ -145,7 +201,7 @@ class Occupant:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of its bytes are in place."""
+        """Whether all of its bytes are in place, or issued to the device."""
         return self.pending == 0 and not self.is_broken
 
     def is_wanted_from(self, released: int) -> bool:
@@ -155,11 +211,13 @@ class Occupant:
 
 @dataclass(slots=True)
 class Piece:
-    """One read request.
+    """One read request. `prepare` and `read` are for the reading thread that has it.
 
     Attributes:
         begin_s: when the reading began, by `time.perf_counter`; 0 before that.
         end_s: when it ended.
+        arrival: what the device must pass before the bytes are in the slot; None: they are.
+        read_bytes: that storage gave; 0 where they were in host memory.
     """
 
     occupant: Occupant
@@ -167,6 +225,10 @@ class Piece:
     size_bytes: int
     begin_s: float = 0.0
     end_s: float = 0.0
+    arrival: Mark | None = None
+    read_bytes: int = 0
+    _landing: Landing | None = None
+    _error: BaseException | None = None
 
     @property
     def span(self) -> BlockRead:
@@ -179,19 +241,34 @@ class Piece:
             end_s=self.end_s,
         )
 
+    def prepare(self) -> None:
+        """Find out where to read to; waits for the device where it has to."""
+        try:
+            self._landing = self.occupant.lane.open_landing(self)
+        except BaseException as error:
+            self._error = error  # `read` tells
+
     def read(self) -> BaseException | None:
         """Read the piece into its slot; an error is returned, for the inference to raise."""
+        self.begin_s = time.perf_counter()
+        landing = self._landing
+        if landing is None:
+            return self._error
         lane = self.occupant.lane
         block = lane.plan.blocks[self.occupant.block]
-        target = lane.region.host_view(block.slot_offset_bytes + self.offset_bytes, self.size_bytes)
-        self.begin_s = time.perf_counter()
         try:
-            lane.read_into(target, block.file_offset_bytes + self.offset_bytes)
+            if not landing.is_filled:
+                lane.read_into(landing.target, block.file_offset_bytes + self.offset_bytes)
+                self.read_bytes = self.size_bytes
         except BaseException as error:
+            landing.cancel()
             return error
         finally:
             self.end_s = time.perf_counter()
-            target.release()
+        try:
+            self.arrival = landing.deliver()
+        except BaseException as error:
+            return error
         return None
 
 
@@ -202,6 +279,16 @@ def cut(occupant: Occupant) -> list[Piece]:
         Piece(occupant, offset, min(REQUEST_BYTES, size_bytes - offset))
         for offset in range(0, size_bytes, REQUEST_BYTES)
     ]
+
+
+def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, ShelfPlace]:
+    """Give requests their places in host memory."""
+    return {
+        (block, offset): shelf.place(
+            begin, min(REQUEST_BYTES, plan.blocks[block].size_bytes - offset)
+        )
+        for (block, offset), begin in choose_places(plan, REQUEST_BYTES).items()
+    }
 
 
 def _count_requests(plan: SwapPlan) -> int:

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-import hashlib
-import json
-import logging
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
-from swapnet_core import blockfile, memory
+from swapnet_core import blockfile, memory, traces
 from swapnet_core.assembly import Assembly, build_network, build_skeleton, check_names, load_buffers
+from swapnet_core.backends.base import Backend, CopyMemory
 from swapnet_core.copies import PrivateCopies
-from swapnet_core.errors import (
-    BlockCorruptError,
-    NetworkError,
-    StorageError,
-    SwapNetError,
-    WeightsMismatchError,
-)
+from swapnet_core.errors import NetworkError, SwapNetError, WeightsMismatchError
+from swapnet_core.gauges import Overhead
+from swapnet_core.hardware import Hardware, on_cpu
 from swapnet_core.sizes import KIB
 from swapnet_core.sources import Weights, open_weights
-from swapnet_core.specs import (
-    NetworkProfile,
-    NetworkTrace,
-    WeightSpec,
-    trace_from_json,
-    trace_to_json,
-)
+from swapnet_core.specs import NetworkProfile, NetworkTrace, WeightSpec
 from swapnet_core.tensors import element_type, to_bytes
 from swapnet_core.traced_call import Compute, InMemoryLender, OnFree, TracedCall
-from swapnet_core.tracer import TRACE_VERSION, trace
+from swapnet_core.tracer import trace
+from swapnet_core.traces import Identity
 
-_LOG = logging.getLogger(__name__)
 _BOOKKEEPING_BYTES = 2048 * KIB
 _BOOKKEEPING_PER_WEIGHT_BYTES = 6 * KIB
 _SKELETON_PER_MODULE_BYTES = 5 * KIB
 
 Network = nn.Module | Callable[[], nn.Module]
-Identity = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +54,10 @@ class Prepared:
 class SourceLender:
     """Lends weights that are read one by one from where they come from."""
 
-    def __init__(self, weights: tuple[WeightSpec, ...], source: Weights) -> None:
-        self._copies = PrivateCopies(weights, self._fill)
+    def __init__(
+        self, weights: tuple[WeightSpec, ...], source: Weights, memory: CopyMemory
+    ) -> None:
+        self._copies = PrivateCopies(weights, self._fill, memory)
         self._weights = weights
         self._source = source
 
@@ -80,7 +67,7 @@ class SourceLender:
         return self._copies.live_bytes
 
     def lend(self, weight: int, on_free: OnFree) -> torch.Tensor:
-        """Read a weight into memory of its own."""
+        """Read a weight into memory of its own, on the device."""
         return self._copies.make(weight, on_free)
 
     def read(self, weight: int) -> memoryview:
@@ -117,6 +104,7 @@ def prepare(
     example: Example,
     weights: str | Path | Weights | None,
     compute: Compute,
+    hardware: Hardware | None = None,
 ) -> Prepared:
     """Trace and store a network, or find it in the cache.
 
@@ -129,41 +117,60 @@ def prepare(
         example: inputs of the size that will be used.
         weights: for a callable: a file, or a mapping from state-dict names to tensors.
         compute: runs the network, one inference per call.
+        hardware: that it runs on; by default the CPU.
 
     Returns:
-        The network with its assembly attached. Detach it if it is not kept.
+        The network with its assembly attached, and its buffers on the device. Detach it if it is
+        not kept.
 
     Raises:
         NetworkError, WeightsMismatchError, StorageError: see each.
     """
+    hardware = hardware or on_cpu()
+    caller = hardware.backend.queue.caller()
     try:
         # Weights are made as ever, also where the caller is in inference mode.
         with memory.tensors_out_of_heap(), torch.inference_mode(False):
-            opened = _open(network, weights)
-        return _prepare(root, opened, example, compute)
+            opened = _open(network, weights, hardware.backend)
+        run = functools.partial(_run, opened.assembly, example, hardware.backend, caller)
+        return _prepare(root, opened, example, _Runs(compute, run, hardware))
     finally:
         gc.collect()
         memory.return_free_memory()
 
 
-def _prepare(root: Path, opened: _Opened, example: Example, compute: Compute) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """How a network is run in a trace: `run` by `compute`, on `hardware`."""
+
+    compute: Compute
+    run: Callable[[], Any]
+    hardware: Hardware
+
+
+def _prepare(root: Path, opened: _Opened, example: Example, runs: _Runs) -> Prepared:
     assembly, lender = opened.assembly, opened.lender
-    key = _key(assembly, example, opened.identity)
+    inputs = (example.inputs, dict(example.kwargs))
+    key = traces.name_trace(assembly, inputs, runs.hardware.name, opened.identity)
     assembly.attach(_NotYet())
     try:
-        found = _find(root, key, assembly)
+        with torch.inference_mode(False):
+            assembly.move_buffers(runs.hardware.backend.device)
+        found = traces.find(root, key, assembly)
         if found is None:
+            gauge = runs.hardware.gauge
             call = TracedCall(
-                compute=compute,
-                run=lambda: _run(assembly, example),
+                compute=runs.compute,
+                run=runs.run,
                 set_source=lambda source: setattr(assembly, "source", source),
                 weights=assembly.weights,
                 tile_units_rows=assembly.tile_units_rows,
                 lender=lender,
-                buffer_bytes=assembly.buffer_bytes,
+                buffer_bytes=gauge.overhead.of_buffers(assembly.buffer_sizes_bytes),
+                gauge=gauge,
             )
-            traced = _with_bookkeeping(trace(call), opened)
-            found = _store(root, key, traced, _reader_of(assembly, lender))
+            traced = _with_overhead(trace(call), opened, gauge.overhead)
+            found = traces.store(root, key, traced, _reader_of(assembly, lender))
     except BaseException:
         assembly.detach()
         raise
@@ -195,24 +202,26 @@ class _NotYet:
         raise NetworkError(f"weight {weight} is accessed while the network is being loaded")
 
 
-def _open(network: Network, weights: str | Path | Weights | None) -> _Opened:
+def _open(network: Network, weights: str | Path | Weights | None, backend: Backend) -> _Opened:
     if isinstance(network, nn.Module):
         if weights is not None:
             raise NetworkError(
                 "weights are for a callable that builds the network; a module has its own"
             )
-        return _open_module(network)
+        return _open_module(network, backend)
     if weights is None:
-        return _open_module(build_network(network))
-    return _open_skeleton(network, weights)
+        return _open_module(build_network(network), backend)
+    return _open_skeleton(network, weights, backend.copies)
 
 
-def _open_skeleton(build: Callable[[], nn.Module], weights: str | Path | Weights) -> _Opened:
+def _open_skeleton(
+    build: Callable[[], nn.Module], weights: str | Path | Weights, copies: CopyMemory
+) -> _Opened:
     source = open_weights(weights)
     assembly = Assembly(build_skeleton(build))
     check_names(assembly, source)
     load_buffers(assembly.network, source)
-    lender = SourceLender(assembly.weights, source)
+    lender = SourceLender(assembly.weights, source, copies)
     is_file = not isinstance(weights, Mapping)
     return _Opened(
         assembly=assembly,
@@ -222,17 +231,31 @@ def _open_skeleton(build: Callable[[], nn.Module], weights: str | Path | Weights
     )
 
 
-def _open_module(network: nn.Module) -> _Opened:
+def _open_module(network: nn.Module, backend: Backend) -> _Opened:
+    """Open a network that has its weights, on whatever devices.
+
+    Where they are not all on the device that it runs on, they are lent one by one from where they
+    are: then a weight is not recognised that the network reads by another way than its parameters.
+    """
     assembly = Assembly(network)
-    for spec, tensor in zip(assembly.weights, assembly.tensors, strict=True):
-        if tensor.device.type != "cpu":
-            raise NetworkError(
-                f"parameter {spec.name!r} is on device {tensor.device}; move the network to the "
-                "CPU first, or pass a callable with weights"
-            )
-    lender = InMemoryLender(assembly.tensors)
+    lender: InMemoryLender | SourceLender
+    if all(tensor.device == backend.device for tensor in assembly.tensors):
+        lender = InMemoryLender(assembly.tensors)
+    else:
+        named = zip(assembly.weights, assembly.tensors, strict=True)
+        source = {spec.name: _with_bytes(spec, tensor) for spec, tensor in named}
+        lender = SourceLender(assembly.weights, source, backend.copies)
     identity = _content(assembly, lender)
     return _Opened(assembly=assembly, lender=lender, identity=identity, skeleton_modules=0)
+
+
+def _with_bytes(spec: WeightSpec, tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_meta:
+        raise NetworkError(
+            f"parameter {spec.name!r} is on device meta, without bytes; pass a callable that "
+            "builds the network, with weights"
+        )
+    return tensor
 
 
 def _reader_of(
@@ -240,7 +263,7 @@ def _reader_of(
 ) -> Callable[[int], memoryview]:
     if isinstance(lender, SourceLender):
         return lender.read
-    return lambda weight: to_bytes(assembly.tensors[weight], assembly.weights[weight])
+    return lambda weight: to_bytes(assembly.tensors[weight].cpu(), assembly.weights[weight])
 
 
 def _file_identity(path: Path) -> Iterator[Identity]:
@@ -253,98 +276,25 @@ def _content(assembly: Assembly, lender: InMemoryLender | SourceLender) -> Itera
     return (read(weight) for weight in range(len(assembly.weights)))
 
 
-def _run(assembly: Assembly, example: Example) -> Any:
-    with torch.inference_mode():
-        return assembly.network(*example.inputs, **example.kwargs)
+def _run(assembly: Assembly, example: Example, backend: Backend, caller: object | None) -> Any:
+    with backend.queue.running(), torch.inference_mode():
+        inputs, kwargs = backend.queue.bring((example.inputs, dict(example.kwargs)), caller)
+        return assembly.network(*inputs, **kwargs)
 
 
-def _key(assembly: Assembly, example: Example, identity: Iterator[Identity]) -> str:
-    """Name a trace by all that it depends on."""
-    hasher = hashlib.sha256()
-    facts = {
-        "format": blockfile.FORMAT_VERSION,
-        "trace": TRACE_VERSION,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "weights": [(w.name, w.dtype, w.shape, w.stride) for w in assembly.weights],
-        "inputs": [
-            (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, torch.Tensor) else repr(leaf)
-            for leaf in tree_leaves((example.inputs, dict(example.kwargs)))
-        ],
-        "code": sorted({_code_of(type(module)) for module in assembly.network.modules()}),
-        "modules": [
-            (path, module.extra_repr()) for path, module in assembly.network.named_modules()
-        ],
-    }
-    hasher.update(json.dumps(facts, default=str).encode())
-    for data in identity:
-        hasher.update(data)
-    return hasher.hexdigest()[:32]
-
-
-def _code_of(kind: type) -> str:
-    """Tell classes apart, and versions of one class whose forward was edited."""
-    code = getattr(getattr(kind, "forward", None), "__code__", None)
-    body = hashlib.sha256(code.co_code + repr(code.co_names).encode()).hexdigest() if code else ""
-    return f"{kind.__module__}.{kind.__qualname__} {body}"
-
-
-def _find(
-    root: Path, key: str, assembly: Assembly
-) -> tuple[NetworkProfile, blockfile.BlockFile] | None:
-    """Look a network up in the cache; a damaged entry is removed, and said."""
-    try:
-        noted = json.loads((root / "traces" / f"{key}.json").read_text())
-        found = trace_from_json(noted["trace"])
-        digest = str(noted["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    try:
-        block_file = blockfile.open_block_file(root, digest)
-    except BlockCorruptError as error:
-        _LOG.warning("%s; it is rebuilt from the network's weights", error)
-        blockfile.discard(root, digest)
-        return None
-    if found.weights != assembly.weights:
-        return None
-    return _profile(found, block_file), block_file
-
-
-def _store(
-    root: Path, key: str, found: NetworkTrace, read: Callable[[int], memoryview]
-) -> tuple[NetworkProfile, blockfile.BlockFile]:
-    block_file = blockfile.write_block_file(root, found.weights, found.layers, read)
-    traces = root / "traces"
-    temporary = traces / f".{key}-{os.getpid()}-{threading.get_ident()}"
-    try:
-        traces.mkdir(exist_ok=True)
-        text = json.dumps({"digest": block_file.digest, "trace": trace_to_json(found)})
-        temporary.write_text(text)
-        temporary.replace(traces / f"{key}.json")
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write the cache directory {root}: {error}; pass another cache_dir", path=root
-        ) from error
-    return _profile(found, block_file), block_file
-
-
-def _with_bookkeeping(found: NetworkTrace, opened: _Opened) -> NetworkTrace:
+def _with_overhead(found: NetworkTrace, opened: _Opened, overhead: Overhead) -> NetworkTrace:
     """Count what stays beside the activations as long as the network is loaded.
 
-    The skeleton, the trace, the block file's manifest, bound parameters, plans, the lane, kernel
-    stacks. Estimated: while they are made, other networks run, whose memory goes up and down.
+    On the host: the skeleton, the trace, the block file's manifest, bound parameters, plans, the
+    lane, kernel stacks. Estimated: while they are made, other networks run, whose memory goes up
+    and down. On a device: by what the streaming region, and the network's residents, may cost more
+    than their sizes.
     """
-    per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
-    skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
-    kept_bytes = _BOOKKEEPING_BYTES + per_weight + skeleton
-    return found.holding_more(kept_bytes)
-
-
-def _profile(found: NetworkTrace, block_file: blockfile.BlockFile) -> NetworkProfile:
-    return NetworkProfile(
-        digest=block_file.digest,
-        trace=found,
-        cells=block_file.cells,
-        weight_offsets_bytes=block_file.weight_offsets_bytes,
+    kept_bytes = overhead.region_bytes
+    if overhead.counts_host:
+        per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
+        skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
+        kept_bytes += _BOOKKEEPING_BYTES + per_weight + skeleton
+    return replace(
+        found.holding_more(kept_bytes), buffer_bytes=found.buffer_bytes + overhead.region_bytes
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from swapnet_core import memory
@@ -44,8 +44,9 @@ class LoadedModel:
         self.holding = holding
         self._assembly = assembly
         weights = holding.profile.trace.weights
-        self._idle = StoredAccess(PrivateCopies(weights, holding.fill_copy))
-        self._faulted = PrivateCopies(weights, holding.fill_copy)
+        room = holding.backend.copies
+        self._idle = StoredAccess(PrivateCopies(weights, holding.fill_copy, room))
+        self._faulted = PrivateCopies(weights, holding.fill_copy, room)
         self._boundary = boundary
         self._runner: Runner | None = None
         self._is_open = True
@@ -101,7 +102,13 @@ class LoadedModel:
         """Let go of the network's own weights: from here on the block file has them."""
         self._assembly.forget_tensors()
 
-    def run(self, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def caller(self) -> object | None:
+        """Note where the calling thread's own work on the device stands, for `run`."""
+        return self.holding.backend.queue.caller()
+
+    def run(
+        self, inputs: Sequence[Any], kwargs: Mapping[str, Any], caller: object | None = None
+    ) -> Any:
         """Run one inference; see `Runner.run`.
 
         Raises:
@@ -112,21 +119,20 @@ class LoadedModel:
         if self._runner is None:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
-        output, inference = self._run_by_plan(self._runner, inputs, kwargs)
+        runner = self._runner
+        output, inference = self._run_by_plan(lambda: runner.run(inputs, kwargs, caller))
         self._newest = (*self._newest[-1:], inference)
         plan = self.plan
         self._counters.add(inference, 1.0 if plan is None else plan.compute_slowdown)
         return output
 
-    def _run_by_plan(
-        self, runner: Runner, inputs: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[Any, Inference]:
+    def _run_by_plan(self, run: Callable[[], tuple[Any, Inference]]) -> tuple[Any, Inference]:
         """Run, and see to it that malloc keeps no more than the activations that are leased."""
         if self._has_run:
-            result = runner.run(inputs, kwargs)
+            result = run()
         else:  # kernels are made now, and stay
             with memory.tensors_out_of_heap():
-                result = runner.run(inputs, kwargs)
+                result = run()
             self._has_run = True
         plan = self.plan
         allowed = self.profile.trace.activation_bytes if plan is None else plan.activation_bytes

@@ -10,7 +10,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from swapnet_core import memory
 from swapnet_core.layering import AccessRecord, LivePeaks
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import typical_tile_rows
@@ -172,9 +171,10 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
     def _measure(self, run: Callable[[], Any]) -> tuple[Any, int]:
         """Return what is returned, and the peak of what the call holds meanwhile."""
         self._watch.tidy()
-        memory.reset_peak()
+        gauge = self._call.gauge
+        gauge.reset_peak()
         result = run()
-        held_bytes = memory.peak_anonymous_bytes() - self._call.lender.live_bytes
+        held_bytes = gauge.peak_bytes() - self._call.lender.live_bytes
         return result, held_bytes - self._watch.base_bytes
 
 

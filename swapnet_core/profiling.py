@@ -10,6 +10,7 @@ from torch import nn
 
 from swapnet_core import memory
 from swapnet_core.cache import default_cache_dir
+from swapnet_core.hardware import choose_hardware
 from swapnet_core.loading import Example, prepare
 from swapnet_core.scheduler import Scheduler
 from swapnet_core.sources import Weights
@@ -23,6 +24,7 @@ def profile_network(
     weights: str | Path | Weights | None = None,
     cache_dir: str | Path | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> NetworkProfile:
     """Learn all that planning needs to know of a network, and leave the network as it was.
 
@@ -30,13 +32,15 @@ def profile_network(
     and its block file is written, so that a later `load` has both.
 
     Args:
-        network: a module in eval mode on the CPU, or a callable that builds one.
+        network: a module in eval mode, or a callable that builds one.
         example_inputs: positional inputs of the size that will be used.
         weights: with a callable: a file, or a mapping from state-dict names to tensors.
         cache_dir: for block files and profiles; by default that of `SwapRuntime`.
         example_kwargs: keyword inputs of the example.
+        device: that it will run on, as for `SwapRuntime`; what the CPU takes says little of a GPU.
 
     Raises:
+        InputError: there is no such device.
         NetworkError: it cannot be traced.
         StorageError: the cache directory cannot be used.
         WeightsMismatchError: weights and network do not belong together.
@@ -44,10 +48,11 @@ def profile_network(
     root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
     memory.keep_activations_in_heap()
+    hardware = choose_hardware(device)
     # On a thread like the one that will run it: compute times and malloc's peak are that one's.
     scheduler = Scheduler()
     try:
-        prepared = prepare(root, network, example, weights, scheduler.run)
+        prepared = prepare(root, network, example, weights, scheduler.run, hardware)
     finally:
         scheduler.close()
     prepared.assembly.detach()

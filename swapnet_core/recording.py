@@ -43,6 +43,23 @@ class Inference:
     reads: Collection[BlockRead] | None
 
 
+def retimed(
+    entries: Sequence[Entry], waits: Sequence[tuple[float, float]] | None
+) -> Sequence[Entry]:
+    """Give entries the times that the device tells; None: the host's own are right.
+
+    Args:
+        entries: in order.
+        waits: for each of them `(waited_s, time_s)`.
+    """
+    if waits is None:
+        return entries
+    return [
+        Entry(entry.block, waited_s, time_s)
+        for entry, (waited_s, time_s) in zip(entries, waits, strict=True)
+    ]
+
+
 def record_timeline(
     inference: Inference, earlier: Inference | None = None
 ) -> InferenceTimeline | None:

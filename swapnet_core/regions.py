@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from swapnet_core.backends.base import Region
+from swapnet_core.backends.base import CopyMemory, Landing, Mark, Region, Span
 from swapnet_core.specs import SwapPlan, WeightSpec
 
 
@@ -25,10 +27,10 @@ class JoinedRegion:
         """Length of both parts."""
         return self._size_bytes
 
-    def host_view(self, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Return the writable bytes into which a read may go."""
+    def open_landing(self, offset_bytes: int, size_bytes: int, released: Mark | None) -> Landing:
+        """Prepare a read into one of the parts."""
         part, offset = self._find(offset_bytes)
-        return part.host_view(offset, size_bytes)
+        return part.open_landing(offset, size_bytes, released)
 
     def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
         """Return a tensor over the region's bytes, without copying them."""
@@ -39,9 +41,9 @@ class JoinedRegion:
         """Tell whether a tensor's storage is in one of the parts."""
         return self._stream.holds(tensor) or self._residents.holds(tensor)
 
-    def discard(self, offset_bytes: int, size_bytes: int) -> None:
-        """Give pages of the streaming region back, also such as lie behind the plan's part."""
-        self._stream.discard(offset_bytes, size_bytes)
+    def give_up(self, spans: Sequence[Span], rest_bytes: int) -> CopyMemory:
+        """Let copies have parts of the streaming region, also those behind the plan's part."""
+        return self._stream.give_up(spans, rest_bytes)
 
     def free(self) -> None:
         """Do nothing: the parts belong to others."""

@@ -168,6 +168,10 @@ class RuntimeReport:
             None before the first.
         admission: whether the rates that the networks were loaded with fit; None while there is
             no network.
+        staging_bytes: pinned memory of the host between storage and a discrete GPU: beside the
+            budget, which then is of the GPU's memory.
+        host_budget_bytes: ceiling for pinned host memory in which weights stay; 0: there is none.
+        host_bytes: of it, what is held.
     """
 
     budget_bytes: int
@@ -179,6 +183,9 @@ class RuntimeReport:
     direct_io: bool
     comply_s: float | None = None
     admission: Admission | None = None
+    staging_bytes: int = 0
+    host_budget_bytes: int = 0
+    host_bytes: int = 0
 
 
 def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:

@@ -16,7 +16,6 @@ weights across boundaries.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,14 +25,16 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from swapnet_core.assembly import Assembly
+from swapnet_core.backends.base import ComputeQueue
 from swapnet_core.binding import NO_BLOCK, BoundTile, bind_weights
 from swapnet_core.copies import PrivateCopies
+from swapnet_core.entering import find_boundaries, find_entries, find_place
 from swapnet_core.faults import FaultCopies
 from swapnet_core.holding import Seat
 from swapnet_core.ledger import Lease
-from swapnet_core.recording import Entry, Inference
+from swapnet_core.recording import Entry, Inference, retimed
 from swapnet_core.reports import BlockRead
-from swapnet_core.specs import NO_STEP, NetworkProfile, NetworkTrace, SwapPlan
+from swapnet_core.specs import NO_STEP, NetworkProfile
 from swapnet_core.tiled_weight import TiledWeight
 from swapnet_core.tiles import Rows
 
@@ -98,9 +99,9 @@ class PlannedAccess:
         Raises:
             StorageError, RuntimeClosedError: there are none.
         """
-        self.stall_s = 0.0
         self.faults = 0
         self.entries: list[Entry] = []
+        self.moved_s = 0.0
         self._has_moved = False
         self._seats = seats
         self._copies = copies
@@ -108,7 +109,7 @@ class PlannedAccess:
         self._boundary = boundary
         trace = seats.profile.trace
         self._weights = trace.weights
-        self._can_move = _find_boundaries(trace)
+        self._can_move = find_boundaries(trace)
         # The sentinel makes every access past the end, or after a fault, take the slow way.
         self._expected = (*trace.accesses, _PAST_THE_END)
         self._cursor = 0
@@ -130,7 +131,12 @@ class PlannedAccess:
         self._faulted = FaultCopies(
             self._weights, self._copies, tiles, seat.lane.read_into, plan.budget_bytes
         )
-        self._entering = _find_entries(profile.trace.access_steps, plan.step_uses)
+        self._entering = find_entries(profile.trace.access_steps, plan.step_uses)
+
+    @property
+    def queue(self) -> ComputeQueue:
+        """Where the network computes."""
+        return self._lane.queue
 
     @property
     def reads(self) -> Collection[BlockRead] | None:
@@ -155,18 +161,23 @@ class PlannedAccess:
         self._cursor = 0
         self._use = NO_STEP
         self._tile_use = NO_STEP
-        self._faulted.room_bytes = 0
+        self._faulted.close_room()
         self._is_plan_over = False
-        self.stall_s = 0.0
         self.faults = 0
         self.entries = []
+        self.moved_s = 0.0
         self._has_moved = False
 
     def finish(self) -> None:
-        """End a complete inference."""
+        """End a complete inference.
+
+        Raises:
+            NetworkError: it keeps a weight that was used out of order; see `CopyMemory`.
+        """
         self._leave()
         if self._is_plan_over or self._cursor < len(self._expected) - 1:
             self._lane.abort()  # a fault, or fewer layers ran than were traced
+            self._faulted.check_over()
         else:
             self._lane.finish()
 
@@ -233,7 +244,6 @@ class PlannedAccess:
 
     def _enter_block(self, use: int) -> None:
         waited_s = self._lane.enter(use)
-        self.stall_s += waited_s
         self.entries.append(Entry(self._plan.uses[use], waited_s, time.perf_counter()))
 
     def _take_tile_use(self, weight: int) -> int:
@@ -249,18 +259,20 @@ class PlannedAccess:
 
     def _move(self, cursor: int) -> None:
         """Let happen what waits for a boundary; go on from here if there is a new plan."""
-        begin_s, stall_s = time.perf_counter(), self.stall_s
+        begin_s = time.perf_counter()
         self._boundary.run_interruptions()
         seat = self._seats.seat()
         if seat is not self._seat:
             self._sit(seat)
             self._has_moved = True
-            use, first = _find_place(self._entering, self._seats.profile, seat.plan, cursor)
+            use, first = find_place(self._entering, self._seats.profile, seat.plan, cursor)
             self._lane.begin(first)
             self._use = NO_STEP
+            self.moved_s += time.perf_counter() - begin_s
             if use != NO_STEP:
                 self._enter(use)
-        self.stall_s = stall_s + time.perf_counter() - begin_s
+        else:
+            self.moved_s += time.perf_counter() - begin_s
 
     def _access_unplanned(self, weight: int) -> torch.Tensor:
         """See [Note: faults]."""
@@ -282,11 +294,11 @@ class PlannedAccess:
         self._is_plan_over = True
         self._tile_use = NO_STEP
         spans = self._lane.freeze(self._use)
-        for begin, end in spans:
-            self._region.discard(begin, end - begin)
         self._rest = self._seats.lease_rest()
+        rest_bytes = self._rest.size_bytes
         free_bytes = sum(end - begin for begin, end in spans)
-        self._faulted.room_bytes = free_bytes + self._rest.size_bytes
+        memory = self._region.give_up(spans, rest_bytes)
+        self._faulted.open_room(memory, free_bytes + rest_bytes)
 
 
 class Runner:
@@ -297,12 +309,15 @@ class Runner:
         self._access = access
         self._idle = idle
 
-    def run(self, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Inference]:
+    def run(
+        self, inputs: Sequence[Any], kwargs: Mapping[str, Any], caller: object | None = None
+    ) -> tuple[Any, Inference]:
         """Run one inference.
 
         Args:
             inputs: positional arguments of the network.
             kwargs: keyword arguments.
+            caller: who made them, as `ComputeQueue.caller` noted.
 
         Returns:
             What the network returns, and what it took.
@@ -312,69 +327,40 @@ class Runner:
             Exception: whatever the network raises; the next inference is not affected.
         """
         access = self._access
+        queue = access.queue
         begin_s = time.perf_counter()
-        access.start()
-        self._assembly.source = access
-        try:
-            with torch.inference_mode():
-                output = self._assembly.network(*inputs, **kwargs)
-                output = tree_map_only(torch.Tensor, self._keep, output)
-        except BaseException:
-            access.abort()
-            raise
-        finally:
-            self._assembly.source = self._idle
-        access.finish()
+        with queue.running():
+            inputs, kwargs = queue.bring((inputs, kwargs), caller)
+            access.start()
+            queue.begin()
+            output = self._compute(inputs, kwargs)
+            access.finish()
+            queue.finish(output, caller)
         latency_s = time.perf_counter() - begin_s
+        entries = retimed(access.entries, queue.waits())
         return output, Inference(
             begin_s=begin_s,
             latency_s=latency_s,
-            stall_s=access.stall_s,
+            stall_s=access.moved_s + sum(entry.waited_s for entry in entries),
             faults=access.faults,
-            entries=access.entries,
+            entries=entries,
             reads=access.reads,
         )
+
+    def _compute(self, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self._assembly.source = self._access
+        try:
+            with torch.inference_mode():
+                output = self._assembly.network(*inputs, **kwargs)
+                return tree_map_only(torch.Tensor, self._keep, output)
+        except BaseException:
+            self._access.abort()
+            raise
+        finally:
+            self._assembly.source = self._idle
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy an output that is a weight itself: its slot will be overwritten."""
         if isinstance(tensor, TiledWeight):
             return tensor.read_whole()
         return tensor.clone() if self._access.holds(tensor) else tensor
-
-
-def _find_boundaries(trace: NetworkTrace) -> tuple[bool, ...]:
-    """Mark the accesses that begin a step; see [Note: moves]."""
-    if any(layer.is_pinned for layer in trace.layers):
-        return (False,) * (len(trace.accesses) + 1)
-    steps = (NO_STEP, *trace.access_steps)
-    return (*(one != other for one, other in itertools.pairwise(steps)), False)
-
-
-def _find_place(
-    entering: Sequence[int], profile: NetworkProfile, plan: SwapPlan, cursor: int
-) -> tuple[int, int]:
-    """Find where in a plan an inference goes on.
-
-    Returns:
-        The use that has to be entered now, or `NO_STEP`; and the first use that is still to come.
-        A use lasts until the next one: where it began before the cursor, with accesses to come
-        after some of residents, no later access would enter it.
-    """
-    for later in range(cursor, len(entering) - 1):
-        step = profile.trace.access_steps[later]
-        use = plan.step_uses[step] if step != NO_STEP else NO_STEP
-        if use != NO_STEP:
-            return (NO_STEP if entering[later] == use else use), use
-    return NO_STEP, len(plan.uses)
-
-
-def _find_entries(access_steps: Sequence[int], step_uses: Sequence[int]) -> tuple[int, ...]:
-    """Mark the accesses at which another use must be entered."""
-    entries = []
-    current = NO_STEP
-    for step in access_steps:
-        use = step_uses[step] if step != NO_STEP else NO_STEP
-        enters = use not in (NO_STEP, current)
-        entries.append(use if enters else NO_STEP)
-        current = use if enters else current
-    return (*entries, NO_STEP)

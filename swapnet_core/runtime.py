@@ -15,8 +15,6 @@ from swapnet_core import device_profile, memory
 from swapnet_core.admission import AdmissionDesk
 from swapnet_core.arena import Arena
 from swapnet_core.auto_budget import AutoBudget
-from swapnet_core.backends.base import Backend
-from swapnet_core.backends.cpu import CpuBackend
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import (
@@ -26,6 +24,8 @@ from swapnet_core.errors import (
     SwapNetError,
 )
 from swapnet_core.fleet import Fleet, Models, demand_of, describe
+from swapnet_core.hardware import choose_hardware
+from swapnet_core.host_tier import host_share
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
@@ -37,7 +37,6 @@ from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapped import SwappedModel
 from swapnet_core.swapper import FetchPool
-from swapnet_core.system_memory import read_memory_bounds
 
 T = TypeVar("T")
 _AUTO = "auto"
@@ -56,29 +55,35 @@ class SwapRuntime:
         budget: str | int,
         device: str = "auto",
         cache_dir: str | Path | None = None,
+        *,
+        host_budget: str | int = 0,
     ) -> None:
         """Open a runtime. Nothing is allocated until a network is loaded.
 
         Args:
             budget: ceiling in bytes for everything that the core holds: `96MiB`, or a number;
                 `auto` follows the memory that the machine or its control group has free.
-            device: `auto` or `cpu`.
+            device: `cpu`; `cuda` for a GPU with memory of its own, of which the budget then is;
+                `unified` for one that shares the host's; `cuda:1` for another one than the first;
+                `auto` for what there is.
             cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
                 `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
+            host_budget: with `cuda`, ceiling for pinned host memory in which weights stay, too.
 
         Raises:
-            ValueError: `budget` is not a size, or `device` is not known.
-            InputError: `budget` is `auto`, and the system does not tell what is free.
+            ValueError: `budget` or `host_budget` is not a size, or `device` is not known.
+            InputError: there is no such device here, or none with memory of its own for a
+                `host_budget`; or `budget` is `auto`, and the system does not tell what is free.
         """
+        self._hardware = choose_hardware(device)
         self._ledger = MemoryLedger(0)
         self._auto = self._follow_system() if budget == _AUTO else None
         self._ledger.set_budget(self._auto.budget_bytes if self._auto else parse_size(budget))
-        backend = _choose_backend(device)
         memory.keep_activations_in_heap()
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-        self._backend = backend
-        self._arena = Arena(backend, self._ledger)
-        self._pool = FetchPool()
+        self._host_ledger = MemoryLedger(self._hardware.parse_host_budget(host_budget))
+        self._arena = Arena(self._hardware.backend, self._ledger, self._host_ledger)
+        self._pool = FetchPool(self._hardware.backend.queue)
         placement = Placement(self._pool, self._arena)
         self._dispatcher = Dispatcher(placement)
         self._scheduler = self._dispatcher.scheduler
@@ -111,7 +116,7 @@ class SwapRuntime:
 
         Args:
             name: for reports and errors; unique in the runtime.
-            network: a module in eval mode on the CPU, or a callable that builds one.
+            network: a module in eval mode, or a callable that builds one. Buffers go to the device.
             example_inputs: positional inputs of the size that will be used; the activation peak
                 is measured with them.
             weights: with a callable: a `.safetensors` or `.pth` file, or a mapping from
@@ -123,11 +128,11 @@ class SwapRuntime:
             example_kwargs: keyword inputs of the example.
 
         Returns:
-            A callable that gives what `network` gives under `torch.inference_mode()`: bit for
-            bit on the CPU, or, where the budget forces layers to run by tiles
-            (`plan.is_exact` tells), at least within the last bits of every such layer. Weights
-            that are outputs themselves are copied where torch's pytrees reach them (tuples,
-            lists, dicts), not inside objects of other classes.
+            A callable that gives what `network` gives under `torch.inference_mode()` on the
+            device: bit for bit (on a GPU with deterministic algorithms), or, where the budget
+            forces layers to run by tiles (`plan.is_exact` tells), at least within the last bits of
+            every such layer. Weights that are outputs themselves are copied where torch's pytrees
+            reach them (tuples, lists, dicts), not inside objects of other classes.
 
         Raises:
             BudgetTooSmallError: the network does not fit beside those already loaded.
@@ -202,25 +207,27 @@ class SwapRuntime:
         """Return what runs and what it holds, at this moment."""
         models = self._fleet.models
         self._desk.refresh(describe(models))
-        ledger = self._ledger.snapshot()
+        ledger, host = self._ledger.snapshot(), self._host_ledger.snapshot()
         pool = self._pool.snapshot()
-        bandwidth = pool.bytes_read / pool.reading_s if pool.reading_s > 0 else 0.0
         return RuntimeReport(
             budget_bytes=ledger.budget_bytes,
             leased_bytes=ledger.leased_bytes,
             peak_bytes=ledger.peak_bytes,
             demand_bytes=demand_of(models),
             models={name: model.stats() for name, model in models.items()},
-            read_bandwidth_bytes_per_s=bandwidth,
+            read_bandwidth_bytes_per_s=pool.bandwidth_bytes_per_s,
             direct_io=all(model.is_direct for model in models.values()),
             comply_s=self._comply_s,
             admission=self._desk.answer,
+            staging_bytes=self._hardware.backend.staging_bytes,
+            host_budget_bytes=host.budget_bytes,
+            host_bytes=host.leased_bytes,
         )
 
     @property
     def device(self) -> str:
-        """The kind of device that was chosen: `cpu`."""
-        return self._backend.device.type
+        """The kind of device that was chosen: `cpu`, `cuda` or `unified`."""
+        return self._hardware.backend.kind
 
     @property
     def device_profile(self) -> DeviceProfile:
@@ -232,7 +239,7 @@ class SwapRuntime:
             StorageError: the cache directory cannot be used.
         """
         if self._device is None:
-            self._device = device_profile.load_or_measure(self._root)
+            self._device = device_profile.load_or_measure(self._root, self._hardware)
         bandwidth = self._pool.bandwidth_of_late(self._device.read_latency_s)
         return self._device if bandwidth is None else self._device.with_bandwidth(bandwidth)
 
@@ -255,6 +262,7 @@ class SwapRuntime:
             self._desk.close()
             self._fleet.close()
         self._pool.close()
+        self._hardware.backend.close()
 
     def __enter__(self) -> SwapRuntime:
         return self
@@ -296,8 +304,8 @@ class SwapRuntime:
 
     def _follow_system(self) -> AutoBudget:
         return AutoBudget(
-            read=read_memory_bounds,
-            held_bytes=lambda: self._ledger.snapshot().leased_bytes,
+            read=self._hardware.read_bounds,
+            held_bytes=lambda: self._hardware.held_bytes(self._ledger.snapshot().leased_bytes),
             smallest_bytes=self._smallest_bytes,
             apply=self._set_budget,
         )
@@ -313,7 +321,7 @@ class SwapRuntime:
         """In the caller's thread; what computes or changes the others, between jobs."""
         between_jobs = self._dispatcher.run_exclusive
         device = between_jobs(lambda: self.device_profile)
-        prepared = prepare(self._root, network, example, weights, between_jobs)
+        prepared = prepare(self._root, network, example, weights, between_jobs, self._hardware)
         try:
             model = between_jobs(lambda: self._fleet.enroll(name, prepared, rate_hz))
         except BaseException:
@@ -383,14 +391,10 @@ class SwapRuntime:
     def _review(self, models: Models, plans: Plans, budget_bytes: int) -> None:
         networks = describe(models)
         if len(networks) == len(plans):  # else one of them is in trouble, and has no plan
-            self._desk.review(networks, list(plans.values()), self.device_profile, budget_bytes)
+            known = list(plans.values())
+            device = self.device_profile.with_host_share(host_share(known))
+            self._desk.review(networks, known, device, budget_bytes)
 
     def _smallest_bytes(self) -> int:
         networks = describe(self._fleet.models)
         return smallest_shared_budget_bytes(networks) if networks else 0
-
-
-def _choose_backend(device: str) -> Backend:
-    if device in ("auto", "cpu"):
-        return CpuBackend()
-    raise ValueError(f"there is no device {device!r}; use 'auto' or 'cpu'")

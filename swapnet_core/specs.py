@@ -54,6 +54,19 @@ class WeightSpec:
     requires_grad: bool
 
 
+def bytes_spec(size_bytes: int) -> WeightSpec:
+    """Describe plain bytes as a weight."""
+    return WeightSpec(
+        name="bytes",
+        aliases=(),
+        dtype="U8",
+        shape=(size_bytes,),
+        stride=(1,),
+        size_bytes=size_bytes,
+        requires_grad=False,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpec:
     """Weights that are needed together: the smallest uncut piece of a network.
@@ -194,6 +207,8 @@ class DeviceProfile:
         read_bandwidth_bytes_per_s: sustained direct reads while compute runs.
         read_latency_s: fixed cost of one block's read beside its transfer, with others under way.
         compute_slowdown: by which share compute takes longer while reads run (0.05: 5 %).
+        copy_bandwidth_bytes_per_s: of copies from pinned host memory to a discrete GPU; None where
+            there are none.
         wake_s: by what compute takes longer for each block that is read, however small: a reading
             thread wakes and takes a core, and the operator's other threads wait for the one that
             lost its own. Not measured; see docs/benchmarks.md for where it comes from.
@@ -203,6 +218,7 @@ class DeviceProfile:
     read_latency_s: float
     compute_slowdown: float
     wake_s: float = 1e-4
+    copy_bandwidth_bytes_per_s: float | None = None
 
     def read_s(self, size_bytes: int) -> float:
         """Predict the time of one block's read."""
@@ -213,6 +229,20 @@ class DeviceProfile:
         factor = round_factor(bandwidth_bytes_per_s / self.read_bandwidth_bytes_per_s)
         bandwidth = self.read_bandwidth_bytes_per_s * factor
         return replace(self, read_bandwidth_bytes_per_s=bandwidth)
+
+    def with_host_share(self, share: float) -> DeviceProfile:
+        """Return the device as blocks see it of whose bytes a share is in host memory already.
+
+        See [Note: two speeds] in `host_tier.py`.
+        """
+        copies = self.copy_bandwidth_bytes_per_s
+        if copies is None or share <= 0.0:
+            return self
+        storage = self.read_bandwidth_bytes_per_s / (1.0 - share) if share < 1.0 else copies
+        latency_s = self.read_latency_s * (1.0 - share)
+        return replace(
+            self, read_bandwidth_bytes_per_s=min(storage, copies), read_latency_s=latency_s
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +303,7 @@ class SwapPlan:
         predicted_stall_s: part of it that compute waits for blocks.
         compute_s: of one inference with all layers whole and in memory, as the plan takes it to be.
         bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
+        host_bytes: pinned host memory in which streamed requests stay; see `host_tier.py`.
     """
 
     budget_bytes: int
@@ -288,6 +319,7 @@ class SwapPlan:
     predicted_stall_s: float
     compute_s: float
     bound_s: float
+    host_bytes: int = 0
 
     @property
     def peak_bytes(self) -> int:

@@ -6,7 +6,8 @@ and slots overlap. The present inference and those expected after it are one seq
 numbered without gaps. Fetches are started in that order. The fetch of a use may start when no
 block whose slot overlaps is still wanted: every use of it that was fetched for has been released,
 and none of its reads is under way. A use is released when the next one is entered: on the CPU the
-layer has returned by then. Bytes that nobody has overwritten are not read again. So a fetch never
+layer has returned by then; for devices that run behind the host, see [Note: the host runs ahead]
+in `backends/base.py`. Bytes that nobody has overwritten are not read again. So a fetch never
 writes where compute reads, and no fetch waits for a release that waits for the fetch: the oldest
 unreleased use is always either in its slot or next to be fetched.
 
@@ -23,24 +24,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from swapnet_core.backends.base import Region
+from swapnet_core.backends.shelf import Shelf
 from swapnet_core.errors import RuntimeClosedError
-from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, cut
+from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, Server, cut
 from swapnet_core.specs import SwapPlan
 
 _MOST_EXPECTED = 3
-
-
-class Server(Protocol):
-    """Who reads the pieces. `lock` guards all state of its streams; `wake` needs it."""
-
-    lock: threading.Lock
-
-    def wake(self) -> None:
-        """Look for work again."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +54,7 @@ class Stream:
 
     def __init__(self, server: Server, size_bytes: int) -> None:
         self.size_bytes = size_bytes
+        self.queue = server.queue
         self._server = server
         self._landed = threading.Condition(server.lock)
         self._lanes: list[Lane] = []
@@ -77,19 +69,23 @@ class Stream:
         self._is_frozen = False
         self._is_open = True
 
-    def open_lane(self, plan: SwapPlan, region: Region, read_into: ReadInto) -> Lane:
+    def open_lane(
+        self, plan: SwapPlan, region: Region, read_into: ReadInto, shelf: Shelf | None = None
+    ) -> Lane:
         """Take a network up; its residents are in place when this returns.
 
         Args:
             plan: its slots for streamed blocks lie within this stream.
             region: of all the plan's slots.
             read_into: of the network's block file.
+            shelf: where some requests stay, of the plan's `host_bytes`.
 
         Raises:
             StorageError: a resident block cannot be read; the lane is closed again.
             RuntimeClosedError: the stream is closed.
         """
-        lane = Lane(self, plan, region, read_into)
+        lane = Lane(self, plan, region, read_into, shelf)
+        self.queue.release()  # the region may lie where others computed until now
         with self._server.lock:
             if not self._is_open:
                 raise RuntimeClosedError("the runtime is closed")
@@ -103,6 +99,7 @@ class Stream:
         except BaseException:
             self.close_lane(lane)
             raise
+        self.queue.join()
         return lane
 
     def close_lane(self, lane: Lane) -> None:
@@ -227,8 +224,10 @@ class Stream:
         occupant, lane = piece.occupant, piece.occupant.lane
         occupant.pending -= 1
         if error is None:
-            lane.bytes_read += piece.size_bytes
+            lane.bytes_read += piece.read_bytes
             lane.reads.append(piece.span)
+            if piece.arrival is not None:
+                occupant.arrivals.append(piece.arrival)
         else:
             lane.error = error
             occupant.is_broken = True
@@ -333,7 +332,8 @@ class Stream:
     def _place(self, lane: Lane, block: int) -> Occupant:
         spec = lane.plan.blocks[block]
         begin = spec.slot_offset_bytes
-        occupant = Occupant(lane, block, begin, begin + spec.size_bytes)
+        released = self.queue.released
+        occupant = Occupant(lane, block, begin, begin + spec.size_bytes, released=released)
         pieces = cut(occupant)
         occupant.pending = len(pieces)
         lane.held[block] = occupant

@@ -96,8 +96,9 @@ class SwappedModel:
             Exception: whatever the network raises.
         """
         self._look_at(inputs, kwargs)
+        caller = self._model.caller()
         return self._dispatcher.run(
-            self._model, lambda: self._model.run(inputs, kwargs), priority=self._priority
+            self._model, lambda: self._model.run(inputs, kwargs, caller), priority=self._priority
         )
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, **kwargs: Any) -> Future[Any]:
@@ -118,9 +119,10 @@ class SwappedModel:
         """
         self._look_at(inputs, kwargs)
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        caller = self._model.caller()
         future = self._dispatcher.submit(
             self._model,
-            lambda: self._model.run(inputs, kwargs),
+            lambda: self._model.run(inputs, kwargs, caller),
             priority=self._priority,
             deadline_s=deadline_s,
         )

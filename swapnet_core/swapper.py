@@ -9,6 +9,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from swapnet_core.backends.base import ComputeQueue
+from swapnet_core.backends.cpu import HOST_QUEUE
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Piece
 from swapnet_core.speeds import ReadSpeed
@@ -30,11 +32,23 @@ class PoolSnapshot:
     reading_s: float
     streams: int
 
+    @property
+    def bandwidth_bytes_per_s(self) -> float:
+        """Achieved while reading; 0 before the first read."""
+        return self.bytes_read / self.reading_s if self.reading_s > 0.0 else 0.0
+
 
 class FetchPool:
     """Reading threads that serve any number of streams. Any thread."""
 
-    def __init__(self, threads: int = READING_THREADS) -> None:
+    def __init__(self, queue: ComputeQueue = HOST_QUEUE, *, threads: int = READING_THREADS) -> None:
+        """Start the threads.
+
+        Args:
+            queue: where the networks compute whose blocks are read.
+            threads: how many read.
+        """
+        self.queue = queue
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
         self._streams: list[Stream] = []
@@ -111,9 +125,11 @@ class FetchPool:
                 if found is None or not self._is_open:
                     return
                 stream, piece = found
-                self._take_off()
                 if stream.has_more():
                     self._work.notify()
+            piece.prepare()
+            with self.lock:  # only now: to wait for the device is not to read
+                self._take_off()
             error = piece.read()
             with self.lock:
                 self._land(stream, piece, error)
@@ -134,9 +150,9 @@ class FetchPool:
     def _land(self, stream: Stream, piece: Piece, error: BaseException | None) -> None:
         self._in_flight -= 1
         if error is None:
-            self._bytes_read += piece.size_bytes
-            self._flight_bytes += piece.size_bytes
-            self._flight_blocks += piece.offset_bytes == 0
+            self._bytes_read += piece.read_bytes
+            self._flight_bytes += piece.read_bytes
+            self._flight_blocks += piece.offset_bytes == 0 and piece.read_bytes > 0
         if self._in_flight == 0:
             self._end_flight(time.monotonic() - self._flight_began_s)
         stream.land(piece, error)

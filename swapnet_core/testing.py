@@ -16,11 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 
-from swapnet_core.errors import InvariantError, StorageError
+from swapnet_core.backends.base import CopyMemory, Mark, Span
+from swapnet_core.backends.cpu import HOST_COPIES, HOST_QUEUE, NO_SHELF, HostLanding
+from swapnet_core.errors import InputError, InvariantError, StorageError
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import (
@@ -128,7 +131,7 @@ class SimulatedRegion:
         return self._size_bytes
 
     def host_view(self, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Return the writable bytes into which a read may go.
+        """Return writable bytes, and take note that they are written to until it is released.
 
         Raises:
             InvariantError: compute is using some of them.
@@ -173,9 +176,17 @@ class SimulatedRegion:
         begin = self._bytes.data_ptr()
         return begin <= tensor.untyped_storage().data_ptr() < begin + self._size_bytes
 
-    def discard(self, offset_bytes: int, size_bytes: int) -> None:
+    def open_landing(
+        self, offset_bytes: int, size_bytes: int, released: Mark | None
+    ) -> HostLanding:
+        """Let a read go into the bytes, watched."""
+        return HostLanding(self.host_view(offset_bytes, size_bytes))
+
+    def give_up(self, spans: Sequence[Span], rest_bytes: int) -> CopyMemory:
         """Give pages back; they come back as zeros."""
-        self._bytes[offset_bytes : offset_bytes + size_bytes] = 0
+        for begin, end in spans:
+            self._bytes[begin:end] = 0
+        return HOST_COPIES
 
     def free(self) -> None:
         """Give the memory back. Views that are still around read zeros."""
@@ -188,11 +199,22 @@ class SimulatedRegion:
 class SimulatedBackend:
     """Networks run on the CPU, in regions that watch their users."""
 
+    kind = "cpu"
     device = torch.device("cpu")
+    queue = HOST_QUEUE
+    copies = HOST_COPIES
+    staging_bytes = 0
 
     def allocate(self, size_bytes: int) -> SimulatedRegion:
         """Reserve a region."""
         return SimulatedRegion(size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> NoReturn:
+        """Refuse, as the CPU does."""
+        raise InputError(NO_SHELF)
+
+    def close(self) -> None:
+        """There is nothing beside the regions."""
 
 
 def simulated_profile(

@@ -9,13 +9,13 @@ nothing to a third of the layer. So it is measured.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from swapnet_core.gauges import Gauge
 from swapnet_core.specs import WeightSpec, typical_tile_rows
 from swapnet_core.tiles import TiledCall, weight_read_by
 
@@ -47,7 +47,11 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     """
 
     def __init__(
-        self, weights: Sequence[WeightSpec], units_rows: Mapping[int, int], lend: Lending
+        self,
+        weights: Sequence[WeightSpec],
+        units_rows: Mapping[int, int],
+        lend: Lending,
+        gauge: Gauge,
     ) -> None:
         """Prepare for one forward.
 
@@ -55,10 +59,12 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             weights: of the network.
             units_rows: for each weight that may be cut: of how many rows tiles are multiples.
             lend: gives a weight's value.
+            gauge: of the device.
         """
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
         self._units_rows = units_rows
         self._lend = lend
+        self._gauge = gauge
         self._untimed = set(_largest_shapes([weights[weight] for weight in units_rows]))
         self._input_bytes: list[int] = []
         self._per_byte_s: list[float] = []
@@ -103,37 +109,40 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         if shape not in self._untimed:
             return func(*args)
         self._untimed.remove(shape)
-        output, per_tile_s = _measure(lambda: func(*args), call, newest.tensor, rows)
+        output, per_tile_s = self._measure(lambda: func(*args), call, newest.tensor, rows)
         self._timed_s[newest.number] = per_tile_s
         self._per_byte_s.append(per_tile_s / max(1, size_bytes))
         return output
+
+    def _measure(
+        self, run: Callable[[], torch.Tensor], call: TiledCall, weight: torch.Tensor, rows: int
+    ) -> tuple[torch.Tensor, float]:
+        """Run the whole operator and a tile in turns.
+
+        Returns:
+            What the operator returns, and what the tile takes beyond its share, in seconds.
+        """
+        output, whole_s = self._timed(run)
+        tile_s = min(
+            self._timed(
+                lambda: call.join(output, (0, rows), call.run_tile((0, rows), weight[:rows]))
+            )[1]
+            for _ in range(_REPEATS)  # the first one makes the kernel
+        )
+        del output
+        output, again_s = self._timed(run)
+        return output, max(0.0, tile_s - min(whole_s, again_s) * rows / weight.shape[0])
+
+    def _timed(self, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
+        gauge = self._gauge
+        begin = gauge.mark()
+        result = run()
+        end = gauge.mark()
+        gauge.settle()
+        return result, gauge.seconds_between(begin, end)
 
 
 def _largest_shapes(weights: Iterable[WeightSpec]) -> list[tuple[int, ...]]:
     """Return the shapes of the largest weights, one of each."""
     sizes = {weight.shape: weight.size_bytes for weight in weights}
     return sorted(sizes, key=lambda shape: (-sizes[shape], shape))[:_TIMED_SHAPES]
-
-
-def _measure(
-    run: Callable[[], torch.Tensor], call: TiledCall, weight: torch.Tensor, rows: int
-) -> tuple[torch.Tensor, float]:
-    """Run the whole operator and a tile in turns.
-
-    Returns:
-        What the operator returns, and what the tile takes beyond its share, in seconds.
-    """
-    output, whole_s = _timed(run)
-    tile_s = min(
-        _timed(lambda: call.join(output, (0, rows), call.run_tile((0, rows), weight[:rows])))[1]
-        for _ in range(_REPEATS)  # the first one makes the kernel
-    )
-    del output
-    output, again_s = _timed(run)
-    return output, max(0.0, tile_s - min(whole_s, again_s) * rows / weight.shape[0])
-
-
-def _timed(run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
-    begin_s = time.perf_counter()
-    result = run()
-    return result, time.perf_counter() - begin_s

@@ -50,7 +50,12 @@ class TiledWeight(torch.Tensor):
 
     @classmethod
     def standing_for(
-        cls, index: int, weight: WeightSpec, starts: Sequence[int], source: TileSource
+        cls,
+        index: int,
+        weight: WeightSpec,
+        starts: Sequence[int],
+        device: torch.device,
+        source: TileSource,
     ) -> TiledWeight:
         """Make the tensor that the network sees.
 
@@ -58,6 +63,7 @@ class TiledWeight(torch.Tensor):
             index: of the weight.
             weight: what it looks like.
             starts: first row of every tile.
+            device: of their slots.
             source: has the bytes.
         """
         made: TiledWeight = torch.Tensor._make_wrapper_subclass(
@@ -65,6 +71,7 @@ class TiledWeight(torch.Tensor):
             weight.shape,
             strides=weight.stride,
             dtype=element_type(weight),
+            device=device,
             requires_grad=weight.requires_grad,
         )
         made._is_param = True  # isinstance(made, nn.Parameter)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from swapnet_core.errors import NetworkError, SwapNetError
+from swapnet_core.gauges import HOST_GAUGE, Gauge
 from swapnet_core.specs import WeightSpec
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class TracedCall:
         tile_units_rows: for weights that may be run by tiles: of how many rows they are multiples.
         lender: gives their values.
         buffer_bytes: of the network's buffers.
+        gauge: measures the device that the network runs on.
     """
 
     compute: Compute
@@ -57,6 +59,7 @@ class TracedCall:
     tile_units_rows: Mapping[int, int]
     lender: WeightLender
     buffer_bytes: int
+    gauge: Gauge = HOST_GAUGE
 
 
 class InMemoryLender:

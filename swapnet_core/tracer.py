@@ -4,11 +4,11 @@
 In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
 returned to the system before every operator, so the process's
 private memory is what is live: activations, and the scratch inside operators, which no allocator
-hook sees as a whole. Each pass is measured from where it begins: other networks may run between
-the passes. Further passes leave malloc alone and show what it keeps beside that, until this does
-not grow any more. Free holes that the process had before (the weights' initialisation leaves some)
-can make the second figure several times the first, without more being held than before: so it
-counts up to a limit.
+hook sees as a whole. (On a CUDA device torch's allocator sees all of it; see `DeviceGauge`.) Each
+pass is measured from where it begins: other networks may run between the passes. Further passes
+leave malloc alone and show what it keeps beside that, until this does not grow any more. Free holes
+that the process had before (the weights' initialisation leaves some) can make the second figure
+several times the first, without more being held than before: so it counts up to a limit.
 
 Operators bring a large weight into another order in memory of their own, and hold it a second time
 meanwhile: 36 of the 52 MiB that FCN-ResNet101 has live at its peak at 224 pixels. Run by tiles they
@@ -18,15 +18,16 @@ while they run a tile, and what malloc keeps when they are cut.
 
 from __future__ import annotations
 
+import functools
 import gc
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from swapnet_core import memory
+from swapnet_core.gauges import Gauge
 from swapnet_core.layering import AccessRecord, LivePeaks, find_tileable, form_layers
 from swapnet_core.operator_watch import Watch, watch_forward
 from swapnet_core.sizes import MIB
@@ -34,7 +35,7 @@ from swapnet_core.specs import NO_STEP, NetworkTrace
 from swapnet_core.tile_times import TileTimes
 from swapnet_core.traced_call import TracedCall, WeightLender, run_traced
 
-TRACE_VERSION = 5
+TRACE_VERSION = 6
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3
@@ -163,15 +164,16 @@ def _by_steps(
 class _TimingSource:
     """Answers accesses and notes when, so that times exclude the lending."""
 
-    def __init__(self, lender: WeightLender) -> None:
+    def __init__(self, lender: WeightLender, gauge: Gauge) -> None:
         self._lender = lender
-        self.begin_s: list[float] = []
-        self.end_s: list[float] = []
+        self._gauge = gauge
+        self.begins: list[Any] = []
+        self.ends: list[Any] = []
 
     def access(self, weight: int) -> torch.Tensor:
-        self.begin_s.append(time.perf_counter())
+        self.begins.append(self._gauge.mark())
         tensor = self._lender.lend(weight, _ignore)
-        self.end_s.append(time.perf_counter())
+        self.ends.append(self._gauge.mark())
         return tensor
 
 
@@ -192,9 +194,8 @@ def _ignore() -> None:
 
 
 def _held_bytes(call: TracedCall) -> int:
-    """Private memory without what malloc keeps, and without lent weights."""
-    memory.return_free_memory()
-    return memory.anonymous_bytes() - call.lender.live_bytes
+    """Memory without what is kept for later, and without lent weights."""
+    return call.gauge.held_bytes() - call.lender.live_bytes
 
 
 def _tidy_pass(
@@ -202,10 +203,8 @@ def _tidy_pass(
 ) -> tuple[AccessRecord, int]:
     """Run under watch; tell also how much stays of it, such as kernels."""
     base_bytes = _held_bytes(call)
-    watch = Watch(
-        base_bytes=base_bytes, tidy=memory.return_free_memory, tried_accesses=tried_accesses
-    )
-    with memory.tensors_out_of_heap():
+    watch = Watch(base_bytes=base_bytes, tidy=call.gauge.tidy, tried_accesses=tried_accesses)
+    with call.gauge.apart():
         record = watch_forward(call, watch)
     return record, max(0, _held_bytes(call) - base_bytes)
 
@@ -243,18 +242,19 @@ class _HeldPasses:
         return record
 
     def _now_bytes(self) -> int:
-        return memory.anonymous_bytes() - self._call.lender.live_bytes
+        return self._call.gauge.now_bytes() - self._call.lender.live_bytes
 
 
 def _timed_pass(call: TracedCall) -> _TimedPass:
-    source = _TimingSource(call.lender)
+    gauge = call.gauge
+    source = _TimingSource(call.lender, gauge)
     call.set_source(source)
-    begin_s = time.perf_counter()
+    begin = gauge.mark()
     run_traced(call)
-    end_s = time.perf_counter()
-    starts = [begin_s, *source.end_s]
-    ends = [*source.begin_s, end_s]
-    spans = [end - start for start, end in zip(starts, ends, strict=True)]
+    end = gauge.mark()
+    gauge.settle()
+    starts, ends = [begin, *source.ends], [*source.begins, end]
+    spans = [gauge.seconds_between(*span) for span in zip(starts, ends, strict=True)]
     return _TimedPass(head_s=spans[0], segments_s=tuple(spans[1:]))
 
 
@@ -262,7 +262,8 @@ def _tile_pass(call: TracedCall, tileable: Mapping[int, int]) -> tuple[Sequence[
     """Return by how much longer each access's operator takes per tile, and what stays of it."""
     if not tileable:
         return (), 0
-    times = TileTimes(call.weights, tileable, lambda weight: call.lender.lend(weight, _ignore))
+    lend = functools.partial(call.lender.lend, on_free=_ignore)
+    times = TileTimes(call.weights, tileable, lend, call.gauge)
     call.set_source(times)
     base_bytes = _held_bytes(call)
     with times:

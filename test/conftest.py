@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 _KEPT_BY_DDS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")
 # So does matplotlib with the fonts that it has used.
 _KEPT_BY_MATPLOTLIB = "/mpl-data/fonts/"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU here")
 
 
 @pytest.fixture(scope="session")

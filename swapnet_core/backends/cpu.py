@@ -2,22 +2,106 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
 
-from swapnet_core.specs import WeightSpec, round_up
+from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Span
+from swapnet_core.errors import InputError
+from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
 from swapnet_core.tensors import view_bytes
 
 _HUGE_PAGE_BYTES = 2 * 1024 * 1024
+
+
+def anonymous_pages(size_bytes: int) -> mmap.mmap:
+    """Take private memory in whole pages, which cost nothing until they are touched."""
+    return mmap.mmap(-1, round_up(max(size_bytes, 1)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+class HostQueue:
+    """What was issued is done: there is nothing to wait for. Any thread."""
+
+    released = None
+
+    def release(self) -> None:
+        """Nothing is under way."""
+
+    def admit(self, arrivals: Sequence[Mark]) -> None:
+        """They are here."""
+
+    def join(self) -> None:
+        """There are no copies."""
+
+    def caller(self) -> None:
+        """The caller's work is done."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Every thread's present device has a CPU."""
+        return contextlib.nullcontext()
+
+    def bring(self, inputs: Any, caller: object | None) -> Any:
+        """Return the inputs as they are."""
+        return inputs
+
+    def begin(self) -> None:
+        """The runner takes the times."""
+
+    def finish(self, output: Any, caller: object | None) -> None:
+        """It is there."""
+
+    def waits(self) -> None:
+        """The runner has taken the times."""
+
+
+class HostCopies:
+    """Private copies in pages of their own: dropping one returns them to the system at once."""
+
+    def make(self, size_bytes: int, fill: Fill) -> PrivateBytes:
+        """Read a weight into fresh memory."""
+        memory = anonymous_pages(size_bytes + PAGE_BYTES)
+        start = fill(memoryview(memory))
+        array = np.frombuffer(memory, dtype=np.uint8)
+        data = torch.from_numpy(array)[start : start + size_bytes]
+        return PrivateBytes(data=data, owner=array, held_bytes=len(memory))
+
+    def check_over(self) -> None:
+        """Nothing is overwritten: copies live as long as they are referred to."""
+
+
+class HostLanding:
+    """A read that goes straight into its slot."""
+
+    is_filled = False
+
+    def __init__(self, target: memoryview) -> None:
+        self.target = target
+
+    def deliver(self) -> None:
+        """The bytes are there."""
+        self.target.release()
+
+    def cancel(self) -> None:
+        """Let go of the slot."""
+        self.target.release()
+
+
+NO_SHELF = "host_budget is for device='cuda': elsewhere the budget is of the host's memory itself"
+HOST_QUEUE = HostQueue()
+HOST_COPIES = HostCopies()
 
 
 class CpuRegion:
     """Anonymous memory; pages cost nothing until a read touches them. Any thread."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._size_bytes = round_up(max(size_bytes, 1))
-        self._memory = mmap.mmap(-1, self._size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = anonymous_pages(size_bytes)
+        self._size_bytes = len(self._memory)
         if self._size_bytes >= 4 * _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
             # Fewer pages to pin per direct read, fewer TLB misses in compute.
             self._memory.madvise(mmap.MADV_HUGEPAGE, 0, self._size_bytes)
@@ -29,9 +113,11 @@ class CpuRegion:
         """Length of the region."""
         return self._size_bytes
 
-    def host_view(self, offset_bytes: int, size_bytes: int) -> memoryview:
-        """Return the writable bytes into which a read may go."""
-        return self._host[offset_bytes : offset_bytes + size_bytes]
+    def open_landing(
+        self, offset_bytes: int, size_bytes: int, released: Mark | None
+    ) -> HostLanding:
+        """Let a read go straight into the slot."""
+        return HostLanding(self._host[offset_bytes : offset_bytes + size_bytes])
 
     def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
         """Return a tensor over the region's bytes, without copying them."""
@@ -42,10 +128,12 @@ class CpuRegion:
         begin = self._bytes.data_ptr()
         return begin <= tensor.untyped_storage().data_ptr() < begin + self._size_bytes
 
-    def discard(self, offset_bytes: int, size_bytes: int) -> None:
-        """Give pages back to the system; they come back as zeros when touched."""
-        if size_bytes:
-            self._memory.madvise(mmap.MADV_DONTNEED, offset_bytes, size_bytes)
+    def give_up(self, spans: Sequence[Span], rest_bytes: int) -> CopyMemory:
+        """Give pages back to the system, from which the copies get theirs."""
+        for begin, end in spans:
+            if begin < end:
+                self._memory.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+        return HOST_COPIES
 
     def free(self) -> None:
         """Give the memory back to the system. Views that are still around read zeros."""
@@ -59,11 +147,22 @@ class CpuRegion:
 class CpuBackend:
     """Networks run on the CPU."""
 
+    kind = "cpu"
     device = torch.device("cpu")
+    queue = HOST_QUEUE
+    copies = HOST_COPIES
+    staging_bytes = 0
 
     def allocate(self, size_bytes: int) -> CpuRegion:
         """Reserve a region."""
         return CpuRegion(size_bytes)
+
+    def open_shelf(self, size_bytes: int) -> NoReturn:
+        """Refuse: slots are in the host's memory."""
+        raise InputError(NO_SHELF)
+
+    def close(self) -> None:
+        """There is nothing beside the regions."""
 
     def __repr__(self) -> str:
         return "<CpuBackend>"

@@ -80,7 +80,7 @@ def measure_pairs(
     plain = network.build()
     with contextlib.ExitStack() as exits:
         root = exits.enter_context(fresh_cache(cache_dir))
-        runtime = exits.enter_context(SwapRuntime(budget=2**62, cache_dir=root))
+        runtime = exits.enter_context(SwapRuntime(budget=2**62, device="cpu", cache_dir=root))
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
         runtime.set_budget(budget_bytes(model.stats().demand_bytes))
         plain_arm = _PlainArm(runtime, plain, network.inputs)

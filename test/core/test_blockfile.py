@@ -91,7 +91,7 @@ def test_cells_start_on_pages_and_tensors_on_cache_lines(tmp_path: Path) -> None
         assert cell.size_bytes % 4096 == 0
         end = cell.offset_bytes + cell.size_bytes
     assert stored.path.stat().st_size == end
-    assert all(offset % 64 == 0 for offset in stored.weight_offsets_bytes)
+    assert all(offset % 256 == 0 for offset in stored.weight_offsets_bytes)
 
 
 def test_every_layer_lies_in_one_cell_in_order_and_pinned_ones_apart(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from swapnet_core import BudgetTooSmallError, SwappedModel, SwapRuntime, runtime
 from swapnet_core.backends.cpu import CpuBackend, CpuRegion
+from swapnet_core.hardware import on_cpu
 from swapnet_core.sizes import MIB
 
 _WAIT_S = 30.0
@@ -129,7 +130,7 @@ class _Region(CpuRegion):
 @pytest.fixture
 def slots(monkeypatch: pytest.MonkeyPatch) -> _Slots:
     slots = _Slots()
-    monkeypatch.setattr(runtime, "CpuBackend", lambda: slots)
+    monkeypatch.setattr(runtime, "choose_hardware", lambda device: on_cpu(slots))
     return slots
 
 

@@ -160,8 +160,7 @@ def test_freeze_gives_up_all_streamed_slots_but_the_one_in_use(open_bench: OpenB
         if block.is_resident or block is held:
             assert block.slot_offset_bytes not in free
     reads = len(bench.store.reads)
-    for begin, end in spans:
-        bench.region.discard(begin, end - begin)
+    bench.region.give_up(spans, 0)
     assert len(bench.store.reads) == reads
     lane.abort()
     bench.run()
@@ -200,7 +199,7 @@ def test_a_closed_lane_writes_nothing_more(open_bench: OpenBench) -> None:
     bench.run()
     bench.stream.close_lane(bench.lane)
     reads = len(bench.store.reads)
-    bench.streaming.discard(0, bench.streaming.size_bytes)
+    bench.streaming.give_up([(0, bench.streaming.size_bytes)], 0)
     threading.Event().wait(0.02)
     assert len(bench.store.reads) == reads
     with bench.streaming.computing(0, bench.streaming.size_bytes) as data:

@@ -37,7 +37,7 @@ class _Slices:
         if not spec.name.endswith("weight"):
             return self.tensors[weight]
         starts = range(0, spec.shape[0], self.tile_rows)
-        return TiledWeight.standing_for(weight, spec, starts, self)
+        return TiledWeight.standing_for(weight, spec, starts, torch.device("cpu"), self)
 
     def read_tiles(self, weight: int) -> Iterator[tuple[Rows, torch.Tensor]]:
         rows = self.tensors[weight].shape[0]

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.utils._pytree import tree_map_only
 
 from swapnet_ros.perception.errors import ImageError
 from swapnet_ros.perception.tasks.finding import fire_detection, wild_animal_recognition
@@ -123,7 +125,8 @@ class Analysis:
     def _look_at(self, image: NDArray[np.uint8], *region: Region | None) -> Any:
         prepared = self.task.preprocess(image, *region)
         options = {name: self.values[name] for name in self.kind.options}
-        return self.task.decode(self.infer(prepared.inputs), prepared, **options)
+        outputs = tree_map_only(torch.Tensor, torch.Tensor.cpu, self.infer(prepared.inputs))
+        return self.task.decode(outputs, prepared, **options)
 
 
 def wanted_regions(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from swapnet_core.backends.cpu import CpuBackend
+from swapnet_core.backends.cpu import HOST_COPIES, CpuBackend
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.holding import Seat
 from swapnet_core.ledger import Lease, MemoryLedger
@@ -209,8 +209,8 @@ class Bench:
         self.profile = prepared.profile
         self.store = MemoryStore(prepared.block_file.path.read_bytes())
         weights = self.profile.trace.weights
-        self._idle = StoredAccess(PrivateCopies(weights, self._fill))
-        self._copies = PrivateCopies(weights, self._fill)
+        self._idle = StoredAccess(PrivateCopies(weights, self._fill, HOST_COPIES))
+        self._copies = PrivateCopies(weights, self._fill, HOST_COPIES)
         self._assembly = prepared.assembly
         self._assembly.source = self._idle
         self._pool = FetchPool()
