@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from swapnet_core.atoms import SMALLEST_TILE_BYTES, Outline, outline_network, tile_limits_bytes
 from swapnet_core.candidates import Candidate, Room
@@ -42,7 +43,8 @@ _TILES_PER_ROOM = (2, 4, 8, 16)
 
 def smallest_budget_bytes(profile: NetworkProfile) -> int:
     """Return the smallest budget that `make_plan` accepts for a network, with tiles if need be."""
-    return min(outline.fixed_bytes + outline.needed_bytes for outline in all_outlines(profile))
+    ceilings = activation_ceilings([all_outlines(profile)])
+    return ceilings.least_bytes + profile.trace.buffer_bytes
 
 
 @lru_cache(maxsize=_NETWORKS)
@@ -54,26 +56,77 @@ def all_outlines(profile: NetworkProfile) -> tuple[Outline, ...]:
     return (outline_network(profile), *(outline for outline in tiled if outline.is_tiled))
 
 
-def activation_ceilings(networks: Sequence[Sequence[Outline]]) -> list[int]:
-    """Propose ceilings for the activation peak that networks share, the highest first.
+class Ceilings(NamedTuple):
+    """Ceilings for the activation peak that networks share.
 
     Cutting layers lowers what their operators hold beside them, and leaves more to the weights.
 
-    Args:
-        networks: outlines of each, with whole layers first.
-
-    Returns:
-        The peak with whole layers; if tiles lower it, one with tiles that are no finer than
-        most of that takes; and that with which the networks fit into the smallest budget.
+    Attributes:
+        worth_trying: the peak with whole layers; and if tiles lower it, one with tiles that are no
+            finer than most of that takes.
+        tightest: with it the networks fit into the smallest budget.
+        least_bytes: of that budget, without buffers.
     """
+
+    worth_trying: tuple[int, ...]
+    tightest: int
+    least_bytes: int
+
+
+def activation_ceilings(networks: Sequence[Sequence[Outline]]) -> Ceilings:
+    """Propose ceilings for activations, given the outlines of each network, whole layers first."""
     peaks = [[outline.activation_bytes for outline in outlines] for outlines in networks]
     most = max((found[0] for found in peaks), default=0)
     least = max((min(found) for found in peaks), default=0)
-    if most - least < _WORTH_CUTTING_BYTES:
-        return [most]
-    enough = most - int(_MOST_OF_THE_GAIN * (most - least))
-    coarse = max(max(peak for peak in found if peak <= enough) for found in peaks)
-    return sorted({most, coarse, least}, reverse=True)
+    needs = [[_Need.of(outline) for outline in outlines] for outlines in networks]
+    options = {peak for found in peaks for peak in found if least <= peak <= most} | {most}
+    least_bytes, tightest = min(
+        (ceiling + sum(_smallest_room(needs, ceiling)), ceiling) for ceiling in options
+    )
+    worth_trying = {most}
+    if most - least >= _WORTH_CUTTING_BYTES:
+        enough = most - int(_MOST_OF_THE_GAIN * (most - least))
+        worth_trying.add(max(max(peak for peak in found if peak <= enough) for found in peaks))
+    return Ceilings(tuple(sorted(worth_trying, reverse=True)), tightest, least_bytes)
+
+
+def outlines_within(
+    networks: Sequence[Sequence[Outline]], activation_bytes: int
+) -> list[list[Outline]]:
+    """Leave out the outlines that need more for activations."""
+    return [[o for o in each if o.activation_bytes <= activation_bytes] for each in networks]
+
+
+def smallest_room(networks: Sequence[Sequence[Outline]]) -> tuple[int, int]:
+    """Return streaming region and pinned bytes with the smallest sum."""
+    needs = [[_Need.of(outline) for outline in outlines] for outlines in networks]
+    return _smallest_room(
+        needs, max((need.activation_bytes for n in needs for need in n), default=0)
+    )
+
+
+class _Need(NamedTuple):
+    """What an outline needs at least."""
+
+    activation_bytes: int
+    slot_bytes: int
+    pinned_bytes: int
+
+    @classmethod
+    def of(cls, outline: Outline) -> _Need:
+        return cls(outline.activation_bytes, outline.slot_bytes, outline.pinned_bytes)
+
+
+def _smallest_room(networks: Sequence[Sequence[_Need]], activation_bytes: int) -> tuple[int, int]:
+    within = [[n for n in needs if n.activation_bytes <= activation_bytes] for needs in networks]
+    rooms = []
+    for stream_bytes in {need.slot_bytes for needs in within for need in needs}:
+        pinned = [
+            [n.pinned_bytes for n in needs if n.slot_bytes <= stream_bytes] for needs in within
+        ]
+        if all(pinned):
+            rooms.append((stream_bytes, sum(min(choices) for choices in pinned)))
+    return min(rooms, key=lambda room: (sum(room), room), default=(0, 0))
 
 
 def cost(candidate: Candidate) -> tuple[float, tuple[float, int, int, int]]:
@@ -108,20 +161,14 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
     Source:
         Wang et al., SwapNet, IEEE TMC 2024: partition by overlap of swap and execution.
     """
+    ceilings = activation_ceilings([all_outlines(profile)])
+    free_bytes = budget_bytes - profile.trace.buffer_bytes
     best = None
-    for number, activation_bytes in enumerate(activation_ceilings([all_outlines(profile)])):
-        free_bytes = budget_bytes - profile.trace.buffer_bytes - activation_bytes
-        room_bytes = free_bytes // PAGE_BYTES * PAGE_BYTES
-        if best is not None and (number > 1 or not _may_gain(best, device, room_bytes)):
-            break
-        room = Room(
-            stream_bytes=room_bytes,
-            resident_bytes=room_bytes,
-            total_bytes=room_bytes,
-            activation_bytes=activation_bytes,
-        )
-        found = choose(profile, device, room) if room_bytes >= 0 else None
-        best = min((c for c in (best, found) if c is not None), key=cost, default=None)
+    for activation_bytes in ceilings.worth_trying:
+        if best is None or _may_gain(best, device, free_bytes - activation_bytes):
+            found = _choose_beside(profile, device, free_bytes, activation_bytes)
+            best = min((c for c in (best, found) if c is not None), key=cost, default=None)
+    best = best or _choose_beside(profile, device, free_bytes, ceilings.tightest)
     if best is None:
         needed_bytes = smallest_budget_bytes(profile)
         raise BudgetTooSmallError(
@@ -132,6 +179,22 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
             budget_bytes=budget_bytes,
         )
     return best.to_plan(device, budget_bytes)
+
+
+def _choose_beside(
+    profile: NetworkProfile, device: DeviceProfile, free_bytes: int, activation_bytes: int
+) -> Candidate | None:
+    """Find the best plan for the slots that remain beside so much for activations."""
+    room_bytes = (free_bytes - activation_bytes) // PAGE_BYTES * PAGE_BYTES
+    if room_bytes < 0:
+        return None
+    room = Room(
+        stream_bytes=room_bytes,
+        resident_bytes=room_bytes,
+        total_bytes=room_bytes,
+        activation_bytes=activation_bytes,
+    )
+    return choose(profile, device, room)
 
 
 def choose(profile: NetworkProfile, device: DeviceProfile, room: Room) -> Candidate | None:

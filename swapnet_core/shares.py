@@ -23,7 +23,16 @@ from swapnet_core.candidates import Candidate
 from swapnet_core.curves import Curves, Point, curves_of
 from swapnet_core.errors import BudgetTooSmallError
 from swapnet_core.exhaustive import ALL_LAYOUTS_ATOMS
-from swapnet_core.planner import activation_ceilings, all_outlines, cost, cost_s, make_plan
+from swapnet_core.planner import (
+    Ceilings,
+    activation_ceilings,
+    all_outlines,
+    cost,
+    cost_s,
+    make_plan,
+    outlines_within,
+    smallest_room,
+)
 from swapnet_core.search import FEW_ATOMS
 from swapnet_core.sizes import KIB, format_size
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan, round_up
@@ -96,14 +105,14 @@ def plan_together(
     Raises:
         BudgetTooSmallError: not even the smallest tiles fit; carries `needed_bytes`.
     """
-    _check_budget(networks, budget_bytes)
+    ceilings = activation_ceilings(_outlines(networks))
+    _check_budget(networks, ceilings, budget_bytes)
     if len(networks) == 1:
         (alone,) = networks
         others_bytes = alone.buffer_bytes - alone.profile.trace.buffer_bytes
         return [make_plan(alone.profile, device, budget_bytes=budget_bytes - others_bytes)]
-    ceilings = activation_ceilings(_outlines(networks))
-    filled = _fill_beside(networks, device, budget_bytes, ceilings[:2])
-    filled = filled or _fill_beside(networks, device, budget_bytes, ceilings[2:])
+    filled = _fill_beside(networks, device, budget_bytes, ceilings.worth_trying)
+    filled = filled or _fill_beside(networks, device, budget_bytes, [ceilings.tightest])
     weights = [network.weight for network in networks]
     candidates = min(filled, key=lambda found: _weighted_s(found, weights))
     stream_bytes = max((candidate.stream_bytes for candidate in candidates), default=0)
@@ -118,12 +127,12 @@ def plan_together(
 
 def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
     """Return the smallest budget that `plan_together` accepts."""
-    outlines = _outlines(networks)
-    peaks = (
-        ceiling + sum(_smallest_room(_within(outlines, ceiling)))
-        for ceiling in activation_ceilings(outlines)
-    )
-    return sum(network.buffer_bytes for network in networks) + min(peaks)
+    ceilings = activation_ceilings(_outlines(networks))
+    return ceilings.least_bytes + _buffer_bytes(networks)
+
+
+def _buffer_bytes(networks: Sequence[SharedNetwork]) -> int:
+    return sum(network.buffer_bytes for network in networks)
 
 
 def _fill_beside(
@@ -134,11 +143,11 @@ def _fill_beside(
 ) -> list[list[Candidate]]:
     """Plan all networks for the best streaming regions beside so much for activations."""
     weights = [network.weight for network in networks]
-    buffers = sum(network.buffer_bytes for network in networks)
+    buffers, outlines = _buffer_bytes(networks), _outlines(networks)
     filled = []
     for ceiling in ceilings:
         room_bytes = (budget_bytes - buffers - ceiling) // PAGE_BYTES * PAGE_BYTES
-        if sum(_smallest_room(_within(_outlines(networks), ceiling))) > room_bytes:
+        if sum(smallest_room(outlines_within(outlines, ceiling))) > room_bytes:
             continue
         curves = [curves_of(network.profile, device, ceiling) for network in networks]
         filled += [
@@ -148,8 +157,8 @@ def _fill_beside(
     return filled
 
 
-def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
-    needed_bytes = smallest_shared_budget_bytes(networks)
+def _check_budget(networks: Sequence[SharedNetwork], ceilings: Ceilings, budget_bytes: int) -> None:
+    needed_bytes = ceilings.least_bytes + _buffer_bytes(networks)
     if budget_bytes >= needed_bytes:
         return
     names = ", ".join(network.name for network in networks)
@@ -164,24 +173,6 @@ def _check_budget(networks: Sequence[SharedNetwork], budget_bytes: int) -> None:
 
 def _outlines(networks: Sequence[SharedNetwork]) -> list[tuple[Outline, ...]]:
     return [all_outlines(network.profile) for network in networks]
-
-
-def _within(outlines: Sequence[Sequence[Outline]], ceiling: int) -> list[list[Outline]]:
-    """Leave out what needs more for activations."""
-    return [[o for o in each if o.activation_bytes <= ceiling] for each in outlines]
-
-
-def _smallest_room(networks: Sequence[Sequence[Outline]]) -> tuple[int, int]:
-    """Return streaming region and pinned bytes with the smallest sum."""
-    rooms = []
-    for stream_bytes in {outline.slot_bytes for outlines in networks for outline in outlines}:
-        pinned = [
-            [o.pinned_bytes for o in outlines if o.slot_bytes <= stream_bytes]
-            for outlines in networks
-        ]
-        if all(pinned):
-            rooms.append((stream_bytes, sum(min(choices) for choices in pinned)))
-    return min(rooms, key=lambda room: (sum(room), room), default=(0, 0))
 
 
 def _choose_shares(
@@ -217,7 +208,7 @@ def _weighted_s(candidates: Sequence[Candidate], weights: Sequence[float]) -> fl
 def _coarse_sizes(curves: Sequence[Curves], room_bytes: int) -> list[int]:
     """Propose sizes of the streaming region: those that layers need, and some in between."""
     outlines = [curve.outlines for curve in curves]
-    sizes = {0, _smallest_room(outlines)[0], room_bytes, *(o[0].slot_bytes for o in outlines)}
+    sizes = {0, smallest_room(outlines)[0], room_bytes, *(o[0].slot_bytes for o in outlines)}
     if all(len(o[0].atoms) <= ALL_LAYOUTS_ATOMS for o in outlines):
         sizes.update(itertools.chain.from_iterable(_subset_sums(o[0]) for o in outlines))
     largest_bytes = max(curve.used_bytes for curve in curves)

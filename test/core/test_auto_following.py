@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from swapnet_core import InputError, SwapRuntime, auto_budget, margin, runtime
+from swapnet_core import InputError, SwapRuntime, auto_budget, hardware, margin
 from swapnet_core.sizes import MIB
 from swapnet_core.system_memory import read_memory_bounds
 
@@ -39,7 +39,7 @@ class _System:
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _System:
     system = _System(tmp_path / "system")
     read = functools.partial(read_memory_bounds, system.root)
-    monkeypatch.setattr(runtime, "read_memory_bounds", read)
+    monkeypatch.setattr(hardware, "read_memory_bounds", read)
     monkeypatch.setattr(auto_budget, "POLL_S", 0.005)
     monkeypatch.setattr(margin, "CALM_S", 0.02)
     return system

@@ -58,8 +58,8 @@ def _linears(count: int, side: int = 256) -> list[nn.Module]:
     return [_Whole(side, side) for _ in range(count)]
 
 
-@pytest.mark.parametrize("first", ["4MiB", "2.3MiB"])
-@pytest.mark.parametrize("second", ["4MiB", "2.2MiB"])
+@pytest.mark.parametrize("first", ["5.5MiB", "3.8MiB"])
+@pytest.mark.parametrize("second", ["5.5MiB", "3.7MiB"])
 def test_a_budget_takes_effect_inside_an_inference(
     first: str, second: str, cache_dir: Path
 ) -> None:

@@ -22,7 +22,7 @@ def accounts(tmp_path):
     equal = [nn.Sequential(*(nn.Linear(64, 64) for _ in range(4))).eval() for _ in range(2)]
     equal[1].load_state_dict(equal[0].state_dict())
     networks = {"one": equal[0], "two": equal[1], "other": nn.Linear(64, 8).eval()}
-    with SwapRuntime(budget="1MiB", cache_dir=tmp_path) as runtime:
+    with SwapRuntime(budget="4MiB", cache_dir=tmp_path) as runtime:
         models = {name: runtime.load(name, each, _INPUTS) for name, each in networks.items()}
         models["two"](*_INPUTS)
         device = runtime.device_profile
