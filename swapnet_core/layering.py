@@ -95,11 +95,6 @@ class AccessRecord:
         ]
         return replace(self, live=live)
 
-    @property
-    def cut_peak_bytes(self) -> int:
-        """The same, with each layer cut that can be."""
-        return max(peaks.cut_bytes for peaks in self.live)
-
 
 def find_tileable(units_rows: Mapping[int, int], *records: AccessRecord) -> dict[int, int]:
     """Leave out the weights that are not always read by tiles; see [Note: what may be tiled]."""

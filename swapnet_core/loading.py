@@ -29,7 +29,7 @@ from swapnet_core.traces import Identity
 
 _BOOKKEEPING_BYTES = 2048 * KIB
 _BOOKKEEPING_PER_WEIGHT_BYTES = 6 * KIB
-_SKELETON_PER_MODULE_BYTES = 5 * KIB
+_BOOKKEEPING_PER_MODULE_BYTES = 5 * KIB
 
 Network = nn.Module | Callable[[], nn.Module]
 
@@ -186,13 +186,13 @@ class _Opened:
         assembly: not attached.
         lender: of the weights.
         identity: bytes by which the weights are told from others.
-        skeleton_modules: how many modules the core made to hold no weights.
+        own_modules: how many modules there are that the core had built.
     """
 
     assembly: Assembly
     lender: InMemoryLender | SourceLender
     identity: Iterator[Identity]
-    skeleton_modules: int
+    own_modules: int
 
 
 class _NotYet:
@@ -210,7 +210,8 @@ def _open(network: Network, weights: str | Path | Weights | None, backend: Backe
             )
         return _open_module(network, backend)
     if weights is None:
-        return _open_module(build_network(network), backend)
+        opened = _open_module(build_network(network), backend)
+        return replace(opened, own_modules=sum(1 for _ in opened.assembly.network.modules()))
     return _open_skeleton(network, weights, backend.copies)
 
 
@@ -227,7 +228,7 @@ def _open_skeleton(
         assembly=assembly,
         lender=lender,
         identity=_file_identity(Path(str(weights))) if is_file else _content(assembly, lender),
-        skeleton_modules=sum(1 for _ in assembly.network.modules()),
+        own_modules=sum(1 for _ in assembly.network.modules()),
     )
 
 
@@ -246,7 +247,7 @@ def _open_module(network: nn.Module, backend: Backend) -> _Opened:
         source = {spec.name: _with_bytes(spec, tensor) for spec, tensor in named}
         lender = SourceLender(assembly.weights, source, backend.copies)
     identity = _content(assembly, lender)
-    return _Opened(assembly=assembly, lender=lender, identity=identity, skeleton_modules=0)
+    return _Opened(assembly=assembly, lender=lender, identity=identity, own_modules=0)
 
 
 def _with_bytes(spec: WeightSpec, tensor: torch.Tensor) -> torch.Tensor:
@@ -285,7 +286,7 @@ def _run(assembly: Assembly, example: Example, backend: Backend, caller: object 
 def _with_overhead(found: NetworkTrace, opened: _Opened, overhead: Overhead) -> NetworkTrace:
     """Count what stays beside the activations as long as the network is loaded.
 
-    On the host: the skeleton, the trace, the block file's manifest, bound parameters, plans, the
+    On the host: modules, the trace, the block file's manifest, bound parameters, plans, the
     lane, kernel stacks. Estimated: while they are made, other networks run, whose memory goes up
     and down. On a device: by what the streaming region, and the network's residents, may cost more
     than their sizes.
@@ -293,8 +294,8 @@ def _with_overhead(found: NetworkTrace, opened: _Opened, overhead: Overhead) -> 
     kept_bytes = overhead.region_bytes
     if overhead.counts_host:
         per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
-        skeleton = _SKELETON_PER_MODULE_BYTES * opened.skeleton_modules
-        kept_bytes += _BOOKKEEPING_BYTES + per_weight + skeleton
+        modules = _BOOKKEEPING_PER_MODULE_BYTES * opened.own_modules
+        kept_bytes += _BOOKKEEPING_BYTES + per_weight + modules
     return replace(
         found.holding_more(kept_bytes), buffer_bytes=found.buffer_bytes + overhead.region_bytes
     )

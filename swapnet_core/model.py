@@ -135,8 +135,9 @@ class LoadedModel:
                 result = run()
             self._has_run = True
         plan = self.plan
-        allowed = self.profile.trace.activation_bytes if plan is None else plan.activation_bytes
-        self._heap.check(allowed)
+        trace = self.profile.trace
+        leased = trace.activation_bytes if plan is None else plan.activation_bytes
+        self._heap.check(leased - trace.kept_bytes)
         return result
 
     @property

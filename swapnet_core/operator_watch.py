@@ -28,13 +28,11 @@ class Watch:
         base_bytes: held before; what is more counts as the call's.
         tidy: called before every operator.
         tried_accesses: operators that come after these run a tile, too.
-        cut_accesses: operators that come after these run by tiles only.
     """
 
     base_bytes: int
     tidy: Callable[[], None]
     tried_accesses: frozenset[int] = frozenset()
-    cut_accesses: frozenset[int] = frozenset()
 
 
 def watch_forward(call: TracedCall, watch: Watch) -> AccessRecord:
@@ -140,10 +138,6 @@ class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
             result, peak_bytes = self._measure(lambda: func(*args, **kwargs))
             peaks.other_bytes = max(peaks.other_bytes, peak_bytes)
             return result
-        if cut.access in self._watch.cut_accesses:
-            result, peak_bytes = self._measure(cut.run)
-            peaks.tile_bytes = max(1, peak_bytes)
-            return result
         peaks.weight = cut.weight_index
         result, peaks.operator_bytes = self._measure(lambda: func(*args))
         if cut.access in self._watch.tried_accesses:
@@ -191,9 +185,6 @@ class _Cut:
     call: TiledCall
     weight: torch.Tensor
     rows: int
-
-    def run(self) -> torch.Tensor:
-        return self.call.run_by_tiles(self.weight, self.rows)
 
     def run_one(self, output: torch.Tensor) -> None:
         rows = (0, self.rows)

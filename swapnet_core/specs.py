@@ -104,6 +104,7 @@ class NetworkTrace:
         step_activation_bytes: the same in every step, with its layer whole.
         step_tile_activation_bytes: the same, with the layer run by typical tiles (see
             `typical_tile_rows`), if it can be.
+        kept_bytes: the part of each of these that stays between inferences, such as kernels.
         buffer_bytes: buffers, which stay in memory.
     """
 
@@ -118,6 +119,7 @@ class NetworkTrace:
     head_activation_bytes: int
     step_activation_bytes: tuple[int, ...]
     step_tile_activation_bytes: tuple[int, ...]
+    kept_bytes: int
     buffer_bytes: int
 
     @property
@@ -139,6 +141,7 @@ class NetworkTrace:
             step_tile_activation_bytes=tuple(
                 n + size_bytes for n in self.step_tile_activation_bytes
             ),
+            kept_bytes=self.kept_bytes + size_bytes,
         )
 
 
@@ -388,5 +391,6 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
         head_activation_bytes=data["head_activation_bytes"],
         step_activation_bytes=tuple(data["step_activation_bytes"]),
         step_tile_activation_bytes=tuple(data["step_tile_activation_bytes"]),
+        kept_bytes=data["kept_bytes"],
         buffer_bytes=data["buffer_bytes"],
     )

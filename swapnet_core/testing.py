@@ -263,6 +263,7 @@ def simulated_profile(
         head_activation_bytes=activation_bytes,
         step_activation_bytes=(activation_bytes,) * len(steps),
         step_tile_activation_bytes=(activation_bytes,) * len(steps),
+        kept_bytes=0,
         buffer_bytes=buffer_bytes,
     )
     offsets = [PAGE_BYTES + sum(cell_bytes[:index]) for index in range(len(cell_bytes))]

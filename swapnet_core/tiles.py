@@ -125,15 +125,6 @@ class TiledCall:
             and self._input.shape[dim] == inputs
         )
 
-    def run_by_tiles(self, weight: torch.Tensor, tile_rows: int) -> torch.Tensor:
-        """Run all tiles of a weight that is in memory as a whole."""
-        count = weight.shape[0]
-        spans = [(first, min(first + tile_rows, count)) for first in range(0, count, tile_rows)]
-        output = None
-        for rows in spans[:-1]:
-            output = self.join(output, rows, self.run_tile(rows, weight[slice(*rows)]))
-        return self.join(output, spans[-1], self.run_tile(spans[-1], weight[slice(*spans[-1])]))
-
     def run_tile(self, rows: Rows, tile: torch.Tensor) -> torch.Tensor:
         """Compute what these rows of the weight make."""
         begin, end = self._inputs(rows)

@@ -1,19 +1,22 @@
-"""Run a network once for real and learn: order of weights, times, peak of activations.
+"""Run a network for real and learn: order of weights, times, peak of activations.
 
 [Note: activations]
-In the first pass tensors are kept out of the heap (see `memory`), and malloc's free memory is
-returned to the system before every operator, so the process's
-private memory is what is live: activations, and the scratch inside operators, which no allocator
-hook sees as a whole. (On a CUDA device torch's allocator sees all of it; see `DeviceGauge`.) Each
-pass is measured from where it begins: other networks may run between the passes. Further passes
-leave malloc alone and show what it keeps beside that, until this does not grow any more. Free holes
-that the process had before (the weights' initialisation leaves some) can make the second figure
-several times the first, without more being held than before: so it counts up to a limit.
+In the first passes tensors are kept out of the heap (see `memory`), and malloc's free memory is
+returned to the system before every operator, so the process's private memory is what is live:
+activations, and the scratch inside operators, which no allocator hook sees as a whole. (On a CUDA
+device torch's allocator sees all of it; see `DeviceGauge`.) The first of these passes makes the
+kernels, which stay; the second one shows what comes and goes. Each is measured from where it
+begins: other networks may run between the passes.
+
+Inferences have their activations in the heap, where malloc keeps holes beside what is live. How
+large they are is chance, and not to be measured once: a small object that lies in the place of a
+large tensor sends that elsewhere, and UFLD-ResNet18 with 28 MiB live holds 28, 42 or 47. So it is
+counted by a rule (`Gauge.kept_beside`).
 
 Operators bring a large weight into another order in memory of their own, and hold it a second time
 meanwhile: 36 of the 52 MiB that FCN-ResNet101 has live at its peak at 224 pixels. Run by tiles they
-hold one tile twice. Where a few such operators make the peak, two further passes show what is live
-while they run a tile, and what malloc keeps when they are cut.
+hold one tile twice. Where a few such operators make the peak, a further pass shows what is live
+while they run a tile.
 """
 
 from __future__ import annotations
@@ -35,16 +38,14 @@ from swapnet_core.specs import NO_STEP, NetworkTrace
 from swapnet_core.tile_times import TileTimes
 from swapnet_core.traced_call import TracedCall, WeightLender, run_traced
 
-TRACE_VERSION = 6
+TRACE_VERSION = 7
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3
 _SLOW_PASS_S = 1.0
-_MOST_KEPT = 1.5
-_SMALL_KEPT_BYTES = 4 * MIB
-_MOST_HELD_PASSES = 3
-_STEADY = 1.02
 _HIGH_SHARE = 0.85
+_MOST_TRIES = 3
+_LEAST_FREED_BYTES = MIB
 
 
 def trace(call: TracedCall) -> NetworkTrace:
@@ -61,17 +62,21 @@ def trace(call: TracedCall) -> NetworkTrace:
     """
     gc.collect()  # not while memory is measured
     record, stayed_bytes = call.compute(lambda: _tidy_pass(call))
-    again = _watch_again(call)
+    again, more_bytes = call.compute(lambda: _tidy_pass(call))
     record.pinned |= again.pinned
+    if again.accesses == record.accesses:
+        record.live = again.live
     tileable = find_tileable(call.tile_units_rows, record, again)
-    held = _weigh(call, record.only_cutting(tileable), again, stayed_bytes)
+    record = record.only_cutting(tileable)
+    tried_bytes = call.compute(lambda: _try_tiles(call, record))
     passes = [call.compute(lambda: _timed_pass(call))]
     if passes[0].total_s < _SLOW_PASS_S:
         passes += [call.compute(lambda: _timed_pass(call)) for _ in range(_TIMED_PASSES - 1)]
     layers, access_steps, steps = form_layers(call.weights, record, tileable)
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
-    per_tile_s, kernel_bytes = call.compute(lambda: _tile_pass(call, tileable))
+    per_tile_s, timed_bytes = call.compute(lambda: _tile_pass(call, tileable))
     head, *parts = _by_steps(record.live, access_steps, len(steps))
+    held_by = functools.partial(_held_in_heap, call.gauge)
     traced = NetworkTrace(
         weights=tuple(call.weights),
         layers=layers,
@@ -81,55 +86,25 @@ def trace(call: TracedCall) -> NetworkTrace:
         step_compute_s=step_s,
         step_tile_s=_step_tile_times(per_tile_s, access_steps, len(steps)),
         head_compute_s=head_s,
-        head_activation_bytes=held.of(head.whole_bytes),
-        step_activation_bytes=tuple(held.of(part.whole_bytes) for part in parts),
-        step_tile_activation_bytes=tuple(held.of(part.cut_bytes) for part in parts),
+        head_activation_bytes=held_by(head.whole_bytes),
+        step_activation_bytes=tuple(held_by(part.whole_bytes) for part in parts),
+        step_tile_activation_bytes=tuple(held_by(part.cut_bytes) for part in parts),
+        kept_bytes=0,
         buffer_bytes=call.buffer_bytes,
     )
-    return traced.holding_more(held.kernel_bytes + kernel_bytes)
+    return traced.holding_more(stayed_bytes + more_bytes + tried_bytes + timed_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """What an inference holds, by what is live at its peak; see [Note: activations].
-
-    Attributes:
-        whole: live and held bytes with all layers whole.
-        cut: the same, with those cut that make a difference.
-        kernel_bytes: what stays of having tried that.
-    """
-
-    whole: tuple[int, int]
-    cut: tuple[int, int]
-    kernel_bytes: int = 0
-
-    def of(self, live_bytes: int) -> int:
-        """Return what is held where so much is live at most."""
-        (most_live, most_held), (least_live, least_held) = self.whole, self.cut
-        if most_live <= least_live:
-            return most_held
-        share = (live_bytes - least_live) / (most_live - least_live)
-        return least_held + int(max(0.0, share) * (most_held - least_held))
-
-
-def _weigh(call: TracedCall, record: AccessRecord, again: AccessRecord, stayed: int) -> _Held:
-    """Find what is held with whole layers, and with those cut that make the peak.
-
-    Notes in the record what the latter hold by tiles.
-    """
-    peak_bytes = record.peak_bytes
-    whole = (peak_bytes, _activation_bytes(peak_bytes, stayed + again.peak_bytes))
+def _try_tiles(call: TracedCall, record: AccessRecord) -> int:
+    """Note what those operators hold by tiles that make the peak; return what stays of trying."""
     high = _high_operators(record)
     if not high:
-        return _Held(whole=whole, cut=whole)
-    tried, tried_stayed = call.compute(lambda: _tidy_pass(call, frozenset(high)))
-    for access in high:
-        record.live[access + 1].tile_bytes = tried.live[access + 1].tile_bytes
-    cut_bytes = record.cut_peak_bytes
-    by_tiles = _watch_again(call, frozenset(high))
-    held_bytes = stayed + by_tiles.cut_peak_bytes
-    cut = (cut_bytes, min(_activation_bytes(cut_bytes, held_bytes), whole[1]))
-    return _Held(whole=whole, cut=cut, kernel_bytes=tried_stayed)
+        return 0
+    tried, stayed_bytes = _tidy_pass(call, frozenset(high))
+    if tried.accesses == record.accesses:
+        for access in high:
+            record.live[access + 1].tile_bytes = tried.live[access + 1].tile_bytes
+    return stayed_bytes
 
 
 def _high_operators(record: AccessRecord) -> list[int]:
@@ -144,9 +119,9 @@ def _high_operators(record: AccessRecord) -> list[int]:
     return high if max([record.live[0].whole_bytes, *rest]) <= least_bytes else []
 
 
-def _activation_bytes(live_bytes: int, held_bytes: int) -> int:
-    """Count what is live at the peak, and what malloc keeps beside it; see [Note: activations]."""
-    return min(max(held_bytes, live_bytes), int(live_bytes * _MOST_KEPT) + _SMALL_KEPT_BYTES)
+def _held_in_heap(gauge: Gauge, live_bytes: int) -> int:
+    """Count what is live, and what is kept beside it; see [Note: activations]."""
+    return live_bytes + gauge.kept_beside(live_bytes)
 
 
 def _by_steps(
@@ -201,48 +176,19 @@ def _held_bytes(call: TracedCall) -> int:
 def _tidy_pass(
     call: TracedCall, tried_accesses: frozenset[int] = frozenset()
 ) -> tuple[AccessRecord, int]:
-    """Run under watch; tell also how much stays of it, such as kernels."""
-    base_bytes = _held_bytes(call)
-    watch = Watch(base_bytes=base_bytes, tidy=call.gauge.tidy, tried_accesses=tried_accesses)
-    with call.gauge.apart():
-        record = watch_forward(call, watch)
-    return record, max(0, _held_bytes(call) - base_bytes)
+    """Run under watch; tell also how much stays of it, such as kernels.
 
-
-def _watch_again(call: TracedCall, cut_accesses: frozenset[int] = frozenset()) -> AccessRecord:
-    """Run under watch with malloc as it is in inferences, until no more is held than before."""
-    passes = _HeldPasses(call, cut_accesses)
-    highest = call.compute(passes.run)
-    for _ in range(_MOST_HELD_PASSES - 1):
-        record = call.compute(passes.run)
-        if record.cut_peak_bytes <= highest.cut_peak_bytes * _STEADY:
+    Anew where less is held after it than before: what others let go of meanwhile hid what it held.
+    """
+    for _ in range(_MOST_TRIES):
+        base_bytes = _held_bytes(call)
+        watch = Watch(base_bytes=base_bytes, tidy=call.gauge.tidy, tried_accesses=tried_accesses)
+        with call.gauge.apart():
+            record = watch_forward(call, watch)
+        stayed_bytes = _held_bytes(call) - base_bytes
+        if stayed_bytes > -_LEAST_FREED_BYTES:
             break
-        highest = record
-    return highest
-
-
-class _HeldPasses:
-    """Passes after which malloc keeps what it likes; what others hold in between is left out."""
-
-    def __init__(self, call: TracedCall, cut_accesses: frozenset[int]) -> None:
-        self._call = call
-        self._cut_accesses = cut_accesses
-        self._base_bytes = 0
-        self._end_bytes: int | None = None
-
-    def run(self) -> AccessRecord:
-        """Run one."""
-        if self._end_bytes is None:
-            self._base_bytes = _held_bytes(self._call)
-        else:
-            self._base_bytes += self._now_bytes() - self._end_bytes
-        watch = Watch(base_bytes=self._base_bytes, tidy=_ignore, cut_accesses=self._cut_accesses)
-        record = watch_forward(self._call, watch)
-        self._end_bytes = self._now_bytes()
-        return record
-
-    def _now_bytes(self) -> int:
-        return self._call.gauge.now_bytes() - self._call.lender.live_bytes
+    return record, max(0, stayed_bytes)
 
 
 def _timed_pass(call: TracedCall) -> _TimedPass:

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 _INFERENCES = 4
-_TOLERANCE = 1.08  # malloc's share: docs/benchmarks.md, "Memory"
 
 
 def main() -> None:
@@ -28,7 +27,7 @@ def main() -> None:
             torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(7200, 8)
         )
         tiny(torch.zeros(1, 3, 32, 32))
-    _limit_group(Path(group), int(int(budget) * _TOLERANCE))
+    _limit_group(Path(group), int(budget))
     if mode == "plain":
         facts = _run_plain(torch, torchvision, weights)
     else:
