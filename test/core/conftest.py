@@ -22,7 +22,6 @@ from swapnet_core import (
     ModelStats,
     SwappedModel,
     SwapRuntime,
-    device_profile,
 )
 from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
@@ -77,14 +76,6 @@ st.register_type_strategy(
         compute_slowdown=st.floats(0.0, 0.5),
     ),
 )
-
-
-@pytest.fixture(scope="session")
-def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which the device is measured already."""
-    root = tmp_path_factory.mktemp("measured")
-    device_profile.load_or_measure(root)
-    return root
 
 
 @pytest.fixture
