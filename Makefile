@@ -9,8 +9,10 @@
 
 PYTHON ?= python3
 IN_WORKSPACE := $(PYTHON) scripts/workspace run --
-# no plugins but our own: a ROS install brings some that are made for older versions of pytest
-PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(IN_WORKSPACE) pytest
+# No plugins but our own: a ROS install brings some that are made for older versions of pytest.
+# Compute threads that wait for each other sleep: in a test, several sets of them and several
+# processes share the cores, and those that spin take the time of those that work.
+PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_WAIT_POLICY=passive $(IN_WORKSPACE) pytest
 RUN_OPTIONS = $(if $(VIDEO),--video "$(VIDEO)") $(if $(CONFIG),--config "$(CONFIG)") \
 	$(if $(NETWORK),--network "$(NETWORK)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	$(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") \

@@ -13,6 +13,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from swapnet_core import device_profile
+
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = "SWAPNET_DATA"
 _GRACE_S = 2.0
@@ -32,6 +34,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where there is none."""
     if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
         pytest.skip("no NVIDIA GPU here")
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports have made out of the collector's sight.
+
+    Every load collects garbage twice, and these half a million objects made that half a second.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache directory in which the device is measured already, which takes two seconds."""
+    root = tmp_path_factory.mktemp("measured")
+    device_profile.load_or_measure(root)
+    return root
 
 
 @pytest.fixture(scope="session")

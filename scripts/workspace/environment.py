@@ -2,6 +2,9 @@
 
 The ROS 2 wheels re-execute every interpreter once to set `LD_LIBRARY_PATH`, unless a guard
 variable says that this is done; presetting both saves each process its second start.
+
+Many containers set `PYTHONDONTWRITEBYTECODE`. uv installs no bytecode, so that every process would
+compile what it imports of torch again, for seconds: in our environment it is written.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ from machine import INSTALL, ROOT, VENV, RosSource
 
 _LISTS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")
 _WHEELS_GUARD = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 def for_build(ros: RosSource) -> dict[str, str]:
     """Return the variables under which CMake finds ROS 2 and the virtual environment's Python."""
     variables = _without_ours(os.environ)
     variables["VIRTUAL_ENV"] = str(VENV)
+    if _NO_BYTECODE in variables:
+        variables[_NO_BYTECODE] = ""  # as good as absent, also where a shell exports it
     _prepend(variables, "PATH", [VENV / "bin"])
     if ros.is_wheels:
         variables[_WHEELS_GUARD] = "1"

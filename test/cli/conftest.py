@@ -1,5 +1,6 @@
 """The `swapnet` command, called in this process: what it prints, and its exit code."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ class Finished:
 
 
 @pytest.fixture
-def swapnet(tmp_path, monkeypatch, capsys):
-    """Run the command; its cache directory is the test's own."""
+def swapnet(tmp_path, monkeypatch, capsys, measured_storage):
+    """Run the command; its cache directory is the test's own, with storage measured already."""
+    shutil.copytree(measured_storage, tmp_path / "cache" / "swapnet")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
 

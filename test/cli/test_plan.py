@@ -21,7 +21,7 @@ _NETWORK = ("squeezenet1_1", "--input", "1x3x64x64")
 _CONFIG = Path(__file__).parents[2] / "config"
 _MIB = 2**20
 _CFG = "[net]\nheight=32\nwidth=32\nchannels=3\n" + (
-    "[convolutional]\nfilters=256\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 3
+    "[convolutional]\nfilters=64\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 3
     + "[convolutional]\nfilters=7\nsize=1\nactivation=linear\n"
     + "[yolo]\nclasses=2\nnum=1\nanchors=16,16\nmask=0\n"
 )

@@ -22,7 +22,6 @@ from swapnet_core import (
     ModelStats,
     SwappedModel,
     SwapRuntime,
-    device_profile,
 )
 from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
@@ -77,14 +76,6 @@ st.register_type_strategy(
         compute_slowdown=st.floats(0.0, 0.5),
     ),
 )
-
-
-@pytest.fixture(scope="session")
-def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which the device is measured already."""
-    root = tmp_path_factory.mktemp("measured")
-    device_profile.load_or_measure(root)
-    return root
 
 
 @pytest.fixture
@@ -149,7 +140,7 @@ def _check_bits(
     with SwapRuntime(_PLENTY, cache_dir=cache_dir) as runtime:
         model = runtime.load("network", network, calls[0], example_kwargs=kwargs)
         _compare(model, calls, kwargs, expected)
-        runtime.set_budget(smallest_budget(runtime))
+        runtime.set_budget(_smallest_budget(runtime))
         for _ in range(2):
             _compare(model, calls, kwargs, expected)
         report = runtime.report()
@@ -173,8 +164,13 @@ def _compare(
                 assert leaf == wanted_leaf
 
 
-def smallest_budget(runtime: SwapRuntime) -> int:
+@pytest.fixture
+def smallest_budget() -> Callable[[SwapRuntime], int]:
     """Ask a runtime for the smallest budget that its networks accept."""
+    return _smallest_budget
+
+
+def _smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes

@@ -6,7 +6,7 @@ On a simulated one networks compute on the CPU; its memory and its copies are wa
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,8 @@ from swapnet_core.testing import SIMULATED_DEVICE
 _WIDTH = 256
 _IMAGE = torch.rand(2, _WIDTH, generator=torch.Generator().manual_seed(3))
 _SIMULATED = "simulated "
+
+SmallestBudget = Callable[[SwapRuntime], int]
 
 
 class _Net(nn.Module):
@@ -92,18 +94,14 @@ def gpu(
         assert gpu.calls.held.pinned_bytes == 0
 
 
-def _smallest(runtime: SwapRuntime) -> int:
-    with pytest.raises(BudgetTooSmallError) as refused:
-        runtime.set_budget(1)
-    return refused.value.needed_bytes
-
-
-def test_outputs_are_the_plain_network_s_under_any_budget(gpu: _Gpu) -> None:
+def test_outputs_are_the_plain_network_s_under_any_budget(
+    gpu: _Gpu, smallest_budget: SmallestBudget
+) -> None:
     network = _Net().eval()
     expected = gpu.expect(network)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        least = _smallest(opened)
+        least = smallest_budget(opened)
         for budget in (2**30, (least + model.stats().demand_bytes) // 2, least):
             opened.set_budget(budget)
             for _ in range(3):
@@ -122,12 +120,12 @@ def test_outputs_are_the_plain_network_s_under_any_budget(gpu: _Gpu) -> None:
         assert model.timeline is not None
 
 
-def test_networks_take_turns_and_come_and_go(gpu: _Gpu) -> None:
+def test_networks_take_turns_and_come_and_go(gpu: _Gpu, smallest_budget: SmallestBudget) -> None:
     networks = [_Net(seed).eval() for seed in range(3)]
     expected = [gpu.expect(network) for network in networks]
     with gpu.open() as opened:
         models = [opened.load(f"{n}", network, (_IMAGE,)) for n, network in enumerate(networks)]
-        opened.set_budget(int(_smallest(opened) * 1.5))
+        opened.set_budget(int(smallest_budget(opened) * 1.5))
         for _ in range(3):
             futures = [model.submit(_IMAGE) for model in models]
             for future, wanted in zip(futures, expected, strict=True):
@@ -155,12 +153,12 @@ def test_every_inference_is_timed_and_waited_for(
     assert seen == ["begin", "finish"] * 2
 
 
-def test_a_new_budget_takes_effect_under_load(gpu: _Gpu) -> None:
+def test_a_new_budget_takes_effect_under_load(gpu: _Gpu, smallest_budget: SmallestBudget) -> None:
     network = _Net().eval()
     expected = gpu.expect(network)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        least = _smallest(opened)
+        least = smallest_budget(opened)
         futures = []
         for number in range(12):
             futures += [model.submit(_IMAGE) for _ in range(3)]
@@ -169,23 +167,27 @@ def test_a_new_budget_takes_effect_under_load(gpu: _Gpu) -> None:
             torch.testing.assert_close(future.result().cpu(), expected)
 
 
-def test_a_branch_that_was_not_traced_is_slower_never_wrong(gpu: _Gpu) -> None:
+def test_a_branch_that_was_not_traced_is_slower_never_wrong(
+    gpu: _Gpu, smallest_budget: SmallestBudget
+) -> None:
     network = _Net().eval()
     plain = copy.deepcopy(network)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(_smallest(opened) * 1.2))
+        opened.set_budget(int(smallest_budget(opened) * 1.2))
         for detour in (False, True, False, True):
             network.detour = plain.detour = detour
             torch.testing.assert_close(model(_IMAGE).cpu(), gpu.expect(plain))
         assert model.stats().faults > 0
 
 
-def test_a_weight_kept_from_a_branch_that_was_not_traced_is_an_error(gpu: _Gpu) -> None:
+def test_a_weight_kept_from_a_branch_that_was_not_traced_is_an_error(
+    gpu: _Gpu, smallest_budget: SmallestBudget
+) -> None:
     network = _Net().eval()
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(_smallest(opened) * 1.2))
+        opened.set_budget(int(smallest_budget(opened) * 1.2))
         network.detour = network.keeps = True
         with pytest.raises(NetworkError, match="keeps a weight"):
             model(_IMAGE)
@@ -209,7 +211,9 @@ def test_weights_from_a_mapping_and_modules_on_the_device(gpu: _Gpu) -> None:
 
 
 @pytest.mark.parametrize("host_budget", ["600KiB", "64MiB"])
-def test_what_host_memory_holds_is_read_once(gpu: _Gpu, host_budget: str) -> None:
+def test_what_host_memory_holds_is_read_once(
+    gpu: _Gpu, smallest_budget: SmallestBudget, host_budget: str
+) -> None:
     if gpu.kind == "unified":
         with pytest.raises(InputError, match="host_budget"):
             gpu.open(host_budget=host_budget)
@@ -218,7 +222,7 @@ def test_what_host_memory_holds_is_read_once(gpu: _Gpu, host_budget: str) -> Non
     expected = gpu.expect(network)
     with gpu.open(host_budget=host_budget) as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(_smallest(opened) * 1.2))
+        opened.set_budget(int(smallest_budget(opened) * 1.2))
         for _ in range(3):
             torch.testing.assert_close(model(_IMAGE).cpu(), expected)
         report, before = opened.report(), model.stats().bytes_read

@@ -91,7 +91,7 @@ def test_a_budget_takes_effect_inside_an_inference(
 
 def _make_network(seed: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     torch.manual_seed(seed)
-    sides = [256, 384, 256, 512, 256]
+    sides = [256, 384, 256, 512, 256, 256]  # of up to 4 layers the planner tries every layout
     layers = [layer for a, b in itertools.pairwise(sides) for layer in (_Whole(a, b), nn.ReLU())]
     network = nn.Sequential(*layers).eval()
     image = torch.rand(2, 256)

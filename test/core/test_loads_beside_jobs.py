@@ -188,13 +188,15 @@ def test_an_equal_network_that_is_closed_meanwhile_leaves_its_weights(
 
 
 def test_a_budget_that_shrinks_meanwhile_is_kept(
-    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    smallest_budget: Callable[[SwapRuntime], int],
 ) -> None:
     network = _network(1)
     with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
         other = runtime.load("other", _network(0), (_IMAGE,))
         first = runtime.load("network", _network(1), (_IMAGE,))
-        least = _least_budget(runtime)  # of both: their measured activations differ
+        least = smallest_budget(runtime)  # of both: their measured activations differ
         first.close()
         _before_the_plan(monkeypatch, runtime, lambda: runtime.set_budget(least + 4096))
         model = runtime.load("network", network, (_IMAGE,))
@@ -209,12 +211,6 @@ def test_a_budget_that_shrinks_meanwhile_is_kept(
         _check(runtime, {other: 0}, least)
         assert wide.weight.shape == (2048, 1024)
         assert type(wide._parameters) is dict
-
-
-def _least_budget(runtime: SwapRuntime) -> int:
-    with pytest.raises(BudgetTooSmallError) as refused:
-        runtime.set_budget(1)
-    return refused.value.needed_bytes
 
 
 def _check(runtime: SwapRuntime, models: dict[SwappedModel, int], budget_bytes: int) -> None:

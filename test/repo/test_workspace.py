@@ -91,6 +91,14 @@ def test_a_sourced_ros_keeps_its_paths(environment, machine, monkeypatch):
     assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in variables
 
 
+def test_bytecode_is_kept_also_where_a_container_forbids_it(environment, machine, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    variables = environment.for_build(machine.RosSource(prefixes=(), distro="wheels"))
+    code = "import sys; print(sys.dont_write_bytecode)"
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True)
+    assert done.stdout.split() == [b"False"]
+
+
 def test_the_build_time_paths_of_the_wheels_are_rewritten(virtualenv, monkeypatch, tmp_path):
     file = tmp_path / "share" / "pkg" / "cmake" / "pkgExport.cmake"
     file.parent.mkdir(parents=True)

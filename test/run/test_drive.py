@@ -20,6 +20,21 @@ _FRAMES, _RATE_HZ = 24, 8.0
 _LIMIT_S = 120.0
 _NETWORKS = Path(__file__).parents[1] / "nodes"  # has small_networks.py
 _ALONE = ("--network", "yolov3-tiny")
+_CFG = """
+[net]
+height=96
+width=96
+channels=3
+[convolutional]
+filters=18
+size=3
+activation=linear
+[yolo]
+classes=1
+num=3
+anchors=8,8, 16,16, 32,32
+mask=0,1,2
+"""
 _SCENARIO = """
 /**/swapnet:
   ros__parameters:
@@ -168,11 +183,15 @@ def test_a_crash_of_perception_is_reported(start, video):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ((*_ALONE, "--budget", "1MiB"), "budget"),
+        (("--network", "small.cfg", "--budget", "1MiB"), "a budget of 1.0 MiB is too small"),
         (("--network", "yolov9000"), "there is no detection network 'yolov9000'"),
     ],
 )
-def test_bad_input_is_told_and_has_its_own_exit_code(start, video, options, reason):
+def test_bad_input_is_told_and_has_its_own_exit_code(
+    start, video, tmp_path, monkeypatch, options, reason
+):
+    monkeypatch.chdir(tmp_path)
+    Path("small.cfg").write_text(_CFG)
     exit_code, output = _finish(start("--video", video, *options))
     assert exit_code == 2, output
     assert reason in output
