@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from swapnet_core.sizes import format_size
-from swapnet_ros.cli.bag_progress import images_bar
+from swapnet_ros.cli.images_bar import images_bar
 from swapnet_ros.evaluation.bags.inspection import BagInfo, TopicInfo, inspect_bag
 from swapnet_ros.evaluation.bags.reader import BagReader
 

@@ -92,7 +92,7 @@ class AnsweredFrames:
             is_complete: the bag was played to its end.
         """
         with closing(self._closing):
-            samples = SampleFrames(self._folder.path, played)
+            samples = SampleFrames(self._folder.samples, played)
             with closing(bag.frames(list(played))) as frames:
                 for number, frame in enumerate(frames):
                     if frame.index < played[frame.topic]:

@@ -61,7 +61,7 @@ class ReportFiles:
         is_resumed = begin.frames > 0
         if not is_resumed:
             folder.forget_sums()
-        self._samples = SampleFrames(folder.path, image_counts, frames_kept=begin.frames)
+        self._samples = SampleFrames(folder.samples, image_counts, frames_kept=begin.frames)
         with ExitStack() as undo:
             self._results = ResultsFile(
                 folder.results, header, resume_at=begin.results_bytes if is_resumed else 0

@@ -174,7 +174,7 @@ class Evaluation:
 
     def write_samples(self, label="car") -> None:
         """Draw a detection into the first and last frame."""
-        samples = SampleFrames(self.path, {"/camera": 2})
+        samples = SampleFrames(self.path / "samples/samples.json", {"/camera": 2})
         found = Detection(class_id=2, label=label, score=0.9, x_min=5, y_min=5, x_max=40, y_max=30)
         result = DetectionResult(detections=(found,), width=64, height=48)
         for number in range(2):
