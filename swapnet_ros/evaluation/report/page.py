@@ -25,6 +25,7 @@ from swapnet_ros.evaluation.report.timeline import timeline_section
 from swapnet_ros.evaluation.whole_text import write_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]iB|B|ms|s|%)(?![\w]))")
 
 
 def write_report(folder: Path, out: Path) -> None:
@@ -69,8 +70,9 @@ def render_page(report: ReportRecord) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Escape a text; what stands in backticks becomes code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """Escape a text; what stands in backticks becomes code, and units stay with their numbers."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(_BEFORE_UNIT.sub("&nbsp;", marked))
 
 
 def _sections(report: ReportRecord) -> Iterator[Section]:

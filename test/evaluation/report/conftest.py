@@ -55,9 +55,10 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open[-1:] == ["style"]:
             return
-        self.sections[self._section] += data
+        read = data.replace("\N{NO-BREAK SPACE}", " ")  # as people see it
+        self.sections[self._section] += read
         if self.parts and self._section:
-            self.parts[-1] += data
+            self.parts[-1] += read
 
 
 def distribution(p50_s, count=5):
