@@ -43,7 +43,8 @@ def check_bag(path: Path, *, as_json: bool) -> bool:
 def _show(found: BagInfo, console: Console) -> None:
     size = format_size(found.size_bytes)
     console.print(f"{found.path}: {size} in {', '.join(found.files)}", highlight=False)
-    table = Table(Column("topic", overflow="fold"), "type", "messages", "images", "rate", "format")
+    names = (Column(name, overflow="fold") for name in ("topic", "type"))
+    table = Table(*names, "messages", "images", "rate", "format")
     for topic in found.topics:
         table.add_row(*map(escape, _cells(topic)))
     console.print(table)
