@@ -44,7 +44,7 @@ def write_report(folder: Path, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)
     except OSError as error:
-        raise StorageError(f"cannot write {out}: {error}", path=out) from error
+        raise StorageError(f"cannot write {out}: {error.strerror or error}", path=out) from error
 
 
 def render_page(report: ReportRecord) -> str:
