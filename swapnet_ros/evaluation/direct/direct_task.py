@@ -99,10 +99,12 @@ def find_camera(topic: str, available: Collection[str], *, is_chosen: bool = Fal
             return wanted
     if len(available) == 1 and not is_chosen:
         return next(iter(available))
+    told = f"the bag has no images on {topic}; its image topics are {', '.join(sorted(available))}"
+    if is_chosen:
+        raise InputError(told)
     nearest = (difflib.get_close_matches(topic, available, n=1) or sorted(available))[0]
     raise InputError(
-        f"the bag has no images on {topic}; its image topics are {', '.join(sorted(available))}. "
-        f"Name the one that is meant: --remap {topic.removeprefix('/')}:={nearest}"
+        f"{told}. Name the one that is meant: --remap {topic.removeprefix('/')}:={nearest}"
     )
 
 
