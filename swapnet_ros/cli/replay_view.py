@@ -19,10 +19,8 @@ def replay_tables(
     shown: list[Table | str] = [
         *(_whole(outcome), _latencies(outcome), _latency_parts(outcome), _images(outcome))
     ]
-    if len(outcome["rates"]) > 1:
+    if len(outcome["rates"]) > 1 or "rate_search" in outcome:
         shown.append(_rates(outcome))
-    if "rate_search" in outcome:
-        shown.append(outcome["rate_search"])
     if outcome["accuracy"]:
         shown.append(_accuracy(outcome))
     if outcome["problems"]:
@@ -83,7 +81,7 @@ def _rates(outcome: Mapping[str, Any]) -> Table:
     table = Table(
         *("rate", *outcome["tasks"]),
         title="median latency, and images dropped for want of time",
-        caption=_highest(outcome),
+        caption=outcome.get("rate_search") or _highest(outcome),
     )
     for row in outcome["rates"]:
         cells = [
