@@ -42,30 +42,33 @@ def bag(tmp_path):
         yield reader
 
 
-def _score(bag, topic, **options):
-    """Score a result that takes the first row of road for sky."""
-    network = SimpleNamespace(labels=_LABELS[::-1])
-    task = DirectTask(
-        name="segment",
-        task="semantic_segmentation",
+def _task(kind, labels):
+    return DirectTask(
+        name="task",
+        task=kind,
         topics=("/image",),
         detector="",
         values={},
-        network=network,
+        network=SimpleNamespace(labels=labels),
     )
+
+
+def _score(bag, topic, **options):
+    """Score a result that takes the first row of road for sky."""
+    task = _task("semantic_segmentation", _LABELS[::-1])
     spec = LabelSpec(sources=(LabelSource(labels=topic, **options),))
     scoring = make_scoring(spec, [task], bag)
     found = np.zeros((8, 8), np.uint8)
     found[:5] = 1
     result = SegmentationResult(
-        class_map=found, labels=network.labels, shares=(3 / 8, 5 / 8), width=8, height=8
+        class_map=found, labels=task.network.labels, shares=(3 / 8, 5 / 8), width=8, height=8
     )
     answer = TaskAnswer(
-        task="segment", result=result, refusal="", cost=InferenceCost(), answer_s=0.0
+        task=task.name, result=result, refusal="", cost=InferenceCost(), answer_s=0.0
     )
     (frame,) = bag.frames(["/image"])
     scoring.add(frame, [answer])
-    return scoring.summary()["segment"]
+    return scoring.summary()[task.name]
 
 
 def test_class_maps_get_their_names_from_the_topic_beside_them(bag):
@@ -114,15 +117,7 @@ def _labelled_frames(bag, folder, images, **options):
     (folder / "classes.csv").write_text(
         "file,label\n" + "".join(f"{name},{_LABELS[0]}\n" for name in images)
     )
-    network = SimpleNamespace(labels=_LABELS)
-    task = DirectTask(
-        name="scene",
-        task="natural_scene_classification",
-        topics=("/image",),
-        detector="",
-        values={},
-        network=network,
-    )
+    task = _task("natural_scene_classification", _LABELS)
     sources = (LabelSource(labels=str(folder / "classes.csv"), **options),)
     scoring = make_scoring(LabelSpec(sources=sources), [task], bag)
     for frame in bag.frames(["/image"]):
