@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from swapnet_core.sizes import format_size
-from swapnet_ros.cli.bag_progress import images_bar
+from swapnet_ros.cli.images_bar import images_bar
 from swapnet_ros.evaluation.bags.inspection import BagInfo, TopicInfo, inspect_bag
 from swapnet_ros.evaluation.bags.reader import BagReader
 
@@ -43,7 +43,8 @@ def check_bag(path: Path, *, as_json: bool) -> bool:
 def _show(found: BagInfo, console: Console) -> None:
     size = format_size(found.size_bytes)
     console.print(f"{found.path}: {size} in {', '.join(found.files)}", highlight=False)
-    table = Table(Column("topic", overflow="fold"), "type", "messages", "images", "rate", "format")
+    names = (Column(name, overflow="fold") for name in ("topic", "type"))
+    table = Table(*names, "messages", "images", "rate", "format")
     for topic in found.topics:
         table.add_row(*map(escape, _cells(topic)))
     console.print(table)

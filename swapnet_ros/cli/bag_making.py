@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from swapnet_core.errors import InputError
-from swapnet_ros.cli.bag_progress import images_bar
+from swapnet_ros.cli.images_bar import images_bar
 from swapnet_ros.evaluation.bags.image_sources import ImageSource
 from swapnet_ros.evaluation.bags.making import BagOptions, MadeBag, make_bag
 from swapnet_ros.evaluation.truth.file_truth import FileTruth

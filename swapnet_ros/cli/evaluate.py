@@ -11,6 +11,8 @@ import typer
 from swapnet_ros.cli.options import JsonOption
 from swapnet_ros.replay.player_kind import PlayerKind
 
+_REPLAY = "With --mode replay"
+
 
 class Mode(str, Enum):
     """How a bag gets to the tasks."""
@@ -33,7 +35,10 @@ BudgetsOption = Annotated[
 ]
 AgainstOption = Annotated[
     str | None,
-    typer.Option(help="`unlimited`: compare with the plain networks, with all the memory."),
+    typer.Option(
+        help="`unlimited`: compare with the plain networks. In replay mode, `direct`, too: with "
+        "direct mode within the same budget."
+    ),
 ]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with what was stopped in --out.")
@@ -43,11 +48,17 @@ RecordOption = Annotated[
 ]
 RemapOption = Annotated[
     list[str] | None,
-    typer.Option(help="Another topic, as for a node: image:=/camera/front/image_raw."),
+    typer.Option(
+        help="Another topic, as for a node: image:=/camera/front/image_raw; several times, if "
+        "need be."
+    ),
 ]
 LabelsOption = Annotated[
     list[str] | None,
-    typer.Option(help="Ground truth: a topic of the bag, files, or a .yaml that lists them."),
+    typer.Option(
+        help="Ground truth: a topic of the bag, files, or a .yaml that says more; several times, "
+        "if need be."
+    ),
 ]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Directory for block files; else the scenario's own.")
@@ -56,15 +67,23 @@ ModeOption = Annotated[
     Mode, typer.Option(help="direct: without ROS. replay: played into the live nodes.")
 ]
 RateOption = Annotated[
-    float | None, typer.Option(help="Replay: bag seconds per second; 1 without it.")
+    float | None,
+    typer.Option(rich_help_panel=_REPLAY, help="Bag seconds per second; 1 without it."),
 ]
 RatesOption = Annotated[
-    str | None, typer.Option(help="Replay: several rates, one after the other: 0.5,1,2.")
+    str | None,
+    typer.Option(rich_help_panel=_REPLAY, help="Several, one after the other: 0.5,1,2."),
 ]
 FindRateOption = Annotated[
-    bool, typer.Option("--find-rate", help="Replay: find the highest with under 5 % drops.")
+    bool,
+    typer.Option(
+        "--find-rate", rich_help_panel=_REPLAY, help="Find the highest with under 5 % drops."
+    ),
 ]
-PlayerOption = Annotated[PlayerKind | None, typer.Option(help="Replay: who plays; own without it.")]
+PlayerOption = Annotated[
+    PlayerKind | None,
+    typer.Option(rich_help_panel=_REPLAY, help="Who plays; own without it."),
+]
 PartOption = Annotated[
     bool, typer.Option("--part", hidden=True, help="One of several: leave out the page.")
 ]
@@ -77,18 +96,18 @@ def evaluate(
     budget: BudgetOption = None,
     budgets: BudgetsOption = None,
     against: AgainstOption = None,
-    resume: ResumeOption = False,
-    record: RecordOption = False,
-    remap: RemapOption = None,
     labels: LabelsOption = None,
+    remap: RemapOption = None,
+    record: RecordOption = False,
+    resume: ResumeOption = False,
     cache_dir: CacheOption = None,
+    as_json: JsonOption = False,
+    is_part: PartOption = False,
     mode: ModeOption = Mode.DIRECT,
     rate: RateOption = None,
     rates: RatesOption = None,
     find_rate: FindRateOption = False,
     player: PlayerOption = None,
-    as_json: JsonOption = False,
-    is_part: PartOption = False,
 ) -> None:
     """Run a bag's images through a scenario's tasks; report results, accuracy, time and memory."""
     from swapnet_ros.cli.evaluate_direct import evaluate_one, evaluate_several

@@ -9,14 +9,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from swapnet_core.errors import SwapNetError
 from swapnet_ros.cli.evaluate_inputs import open_inputs, say
@@ -25,6 +17,7 @@ from swapnet_ros.cli.evaluate_pages import write_pages
 from swapnet_ros.cli.evaluate_runs import EndedError, compare_runs, evaluate_each
 from swapnet_ros.cli.evaluate_scenario import JoinedScenario
 from swapnet_ros.cli.evaluate_view import comparison_table, figures_tables
+from swapnet_ros.cli.images_bar import images_bar
 from swapnet_ros.evaluation.direct.evaluation import Listeners, evaluate_bag
 from swapnet_ros.evaluation.direct.label_spec import LabelSpec
 from swapnet_ros.evaluation.direct.request import DirectRequest
@@ -56,7 +49,7 @@ def _evaluate_here(options: EvaluateOptions, *, is_part: bool) -> dict[str, Any]
         with ExitStack() as exits:
             inputs = open_inputs(options, exits)
             request = _request(options, inputs.scenario, inputs.spec)
-            progress = exits.enter_context(_progress_bar())
+            progress = exits.enter_context(images_bar())
             bar = progress.add_task(request.budget, total=None)
 
             def loading(task: str) -> None:
@@ -114,15 +107,3 @@ def evaluate_several(options: EvaluateOptions, budgets: list[str], *, as_json: b
         Console().print(comparison_table(comparison))
     if not comparison["is_equal"]:
         raise typer.Exit(_FAILED)
-
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )

@@ -50,6 +50,7 @@ def join_scenario(
     file = read_scenario_file(path)
     if not file.nodes:
         raise InputError(f"{path}: the parameter `nodes` names no task to evaluate")
+    _require_used(remaps, file.nodes)
     cameras = {node.name: _cameras(node, image_topics, remaps) for node in file.nodes}
     tasks = tuple(
         DirectTask(
@@ -91,9 +92,28 @@ def _cameras(
     node: ScenarioNode, image_topics: Collection[str], remaps: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The bag's topics of a node's cameras, each once."""
-    wanted = (resolve_topic(camera, node.name, remaps) for camera in node.values["cameras"])
-    found = dict.fromkeys(find_camera(topic, image_topics) for topic in wanted)
+    found = {}
+    for camera in node.values["cameras"]:
+        topic = resolve_topic(camera, node.name, remaps)
+        is_chosen = not remaps.keys().isdisjoint((camera, f"{node.name}:{camera}"))
+        found[find_camera(topic, image_topics, is_chosen=is_chosen)] = None
     return tuple(found)
+
+
+def _require_used(remaps: Mapping[str, str], nodes: Sequence[ScenarioNode]) -> None:
+    """Make sure that every remapping is of a topic that a task listens to.
+
+    Raises:
+        InputError: one is not, and would be without effect.
+    """
+    inputs = dict.fromkeys(camera for node in nodes for camera in node.values["cameras"])
+    inputs["detections"] = None
+    known = {*inputs, *(f"{node.name}:{name}" for node in nodes for name in inputs)}
+    for name in remaps.keys() - known:
+        raise InputError(
+            f"--remap {name}:={remaps[name]}: no task of the scenario listens to {name}; there are "
+            f"{', '.join(inputs)}, also of one task alone: {nodes[0].name}:{next(iter(inputs))}"
+        )
 
 
 def _detector(

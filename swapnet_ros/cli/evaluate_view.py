@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from swapnet_core.sizes import format_size
 
-_PERCENTILES = ("p50", "p90", "p99", "max")
+PERCENTILES = ("p50", "p90", "p99", "max")
 
 
 def figures_tables(outcome: Mapping[str, Any]) -> list[Table]:
@@ -19,7 +19,7 @@ def figures_tables(outcome: Mapping[str, Any]) -> list[Table]:
     if outcome["accuracy"]:
         tables.append(_accuracy(outcome["accuracy"]))
     if outcome["problems"]:
-        tables.append(_problems(outcome["problems"]))
+        tables.append(problems_table(outcome["problems"]))
     return tables
 
 
@@ -40,14 +40,31 @@ def comparison_table(comparison: Mapping[str, Any]) -> Group:
             format_size(reads),
             _verdict(row),
         )
-    tasks = Table(
-        Column("task", overflow="fold"),
-        *(Column(row["budget"], justify="right") for row in rows),
-        caption="median latency of a frame's inferences",
-    )
+    tasks = task_table(*(row["budget"] for row in rows))
+    tasks.caption = "median latency of a frame's inferences"
     for name in rows[0]["tasks"]:
         tasks.add_row(name, *(_median(row["tasks"][name]["inference_s"]) for row in rows))
     return Group(whole, tasks)
+
+
+def task_table(*columns: str) -> Table:
+    """Return a table with a line for each task, whose name gives way to the numbers' columns."""
+    numbers = (Column(each, justify="right", no_wrap=True) for each in columns)
+    return Table(Column("task", overflow="fold"), *numbers)
+
+
+def accuracy_words(figures: Mapping[str, Any]) -> str:
+    """Return a task's single numbers, as they fit into a cell."""
+    plain = {key: each for key, each in figures.items() if isinstance(each, (int, float))}
+    return ", ".join(f"{key} {each:.4g}" for key, each in plain.items())
+
+
+def problems_table(problems: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what is wrong with a bag, and how often it was met."""
+    table = Table("problem of the bag", "times")
+    for problem in problems:
+        table.add_row(problem["sentence"], str(problem["count"]))
+    return table
 
 
 def _whole(outcome: Mapping[str, Any]) -> Table:
@@ -66,18 +83,16 @@ def _whole(outcome: Mapping[str, Any]) -> Table:
 
 
 def _tasks(outcome: Mapping[str, Any]) -> Table:
-    table = Table(
-        Column("task", overflow="fold"),
-        *(Column(each, justify="right") for each in ("frames", *_PERCENTILES, "stall", "read")),
-        caption="latency of a frame's inferences in ms, without waiting for other tasks; read per "
-        "inference",
+    table = task_table("frames", *PERCENTILES, "stall", "read")
+    table.caption = (
+        "latency of a frame's inferences in ms, without waiting for other tasks; read per inference"
     )
     for name, task in outcome["tasks"].items():
         latency = task.get("inference_s")
         table.add_row(
             name,
             str(task.get("frames", 0)),
-            *("-" if latency is None else f"{latency[key] * 1e3:.1f}" for key in _PERCENTILES),
+            *("-" if latency is None else f"{latency[key] * 1e3:.1f}" for key in PERCENTILES),
             f"{task.get('stall_share', 0.0):.0%}",
             format_size(task.get("read_bytes_per_inference", 0.0)),
         )
@@ -87,15 +102,7 @@ def _tasks(outcome: Mapping[str, Any]) -> Table:
 def _accuracy(accuracy: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table("task", "accuracy")
     for name, figures in accuracy.items():
-        plain = {key: each for key, each in figures.items() if isinstance(each, (int, float))}
-        table.add_row(name, ", ".join(f"{key} {each:.4g}" for key, each in plain.items()))
-    return table
-
-
-def _problems(problems: list[Mapping[str, Any]]) -> Table:
-    table = Table("problem of the bag", "times")
-    for problem in problems:
-        table.add_row(problem["sentence"], str(problem["count"]))
+        table.add_row(name, accuracy_words(figures))
     return table
 
 

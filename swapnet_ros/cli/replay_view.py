@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from swapnet_core.sizes import format_size
+from swapnet_ros.cli.evaluate_view import PERCENTILES, accuracy_words, problems_table, task_table
 from swapnet_ros.replay.latency_parts import PARTS
 
 
@@ -15,15 +16,15 @@ def replay_tables(
     outcome: Mapping[str, Any], comparison: Mapping[str, Any] | None
 ) -> list[Table | str]:
     """Return the tables of one replay: the whole, latency, images, rates, accuracy, comparison."""
-    shown: list[Table | str] = [_whole(outcome), _latencies(outcome), _images(outcome)]
-    if len(outcome["rates"]) > 1:
+    shown: list[Table | str] = [
+        *(_whole(outcome), _latencies(outcome), _latency_parts(outcome), _images(outcome))
+    ]
+    if len(outcome["rates"]) > 1 or "rate_search" in outcome:
         shown.append(_rates(outcome))
-    if "rate_search" in outcome:
-        shown.append(outcome["rate_search"])
     if outcome["accuracy"]:
         shown.append(_accuracy(outcome))
     if outcome["problems"]:
-        shown.append(_problems(outcome))
+        shown.append(problems_table(outcome["problems"]))
     if comparison is not None:
         shown.append(_verdict(comparison))
     return shown
@@ -44,20 +45,21 @@ def _whole(outcome: Mapping[str, Any]) -> Table:
 
 
 def _latencies(outcome: Mapping[str, Any]) -> Table:
-    heads = (part.removesuffix("_s") for part in PARTS)
-    table = Table(
-        *("task", "answers", "p50", "p90", "p99", "max", *heads),
-        title="latency, from an image's arrival to its result's publication",
-        caption="the parts as means, in ms",
-    )
+    table = task_table("answers", *PERCENTILES)
+    table.title = "latency, from an image's arrival to its result's publication, in ms"
     for name, task in outcome["tasks"].items():
         latency = task["latency_s"]
-        if latency is None:
-            table.add_row(name, "0")
-            continue
-        times = [_ms(latency[key]) for key in ("p50", "p90", "p99", "max")]
-        parts = [_ms(task[part]["mean"]) for part in PARTS]
-        table.add_row(name, str(task["frames"]), *times, *parts)
+        times = () if latency is None else (_ms(latency[key]) for key in PERCENTILES)
+        table.add_row(name, str(task["frames"]), *times)
+    return table
+
+
+def _latency_parts(outcome: Mapping[str, Any]) -> Table:
+    table = task_table(*(part.removesuffix("_s") for part in PARTS))
+    table.title = "its parts, as means, in ms"
+    for name, task in outcome["tasks"].items():
+        if task["latency_s"] is not None:
+            table.add_row(name, *(_ms(task[part]["mean"]) for part in PARTS))
     return table
 
 
@@ -65,11 +67,9 @@ def _images(outcome: Mapping[str, Any]) -> Table:
     causes = dict.fromkeys(
         cause for task in outcome["tasks"].values() for cause, n in task["drops"].items() if n
     )
-    heads = (cause.replace("_", " ") for cause in causes)
-    table = Table(
-        *("task", "played", "received", "published", *heads, "deadline misses"),
-        title="what became of the images",
-    )
+    heads = (cause.replace("_", "\n") for cause in causes)
+    table = task_table("played", "received", "published", *heads, "deadline\nmisses")
+    table.title = "what became of the images"
     for name, task in outcome["tasks"].items():
         numbers = [task[key] for key in ("played", "received", "published")]
         numbers += [task["drops"][cause] for cause in causes] + [task["deadline_misses"]]
@@ -81,7 +81,7 @@ def _rates(outcome: Mapping[str, Any]) -> Table:
     table = Table(
         *("rate", *outcome["tasks"]),
         title="median latency, and images dropped for want of time",
-        caption=_highest(outcome),
+        caption=outcome.get("rate_search") or _highest(outcome),
     )
     for row in outcome["rates"]:
         cells = [
@@ -97,19 +97,7 @@ def _accuracy(outcome: Mapping[str, Any]) -> Table:
     table = Table("task", "labelled images answered", "accuracy on these")
     for name, figures in outcome["accuracy"].items():
         met = outcome["labelled"][name]
-        plain = {key: each for key, each in figures.items() if isinstance(each, (int, float))}
-        table.add_row(
-            name,
-            f"{met['answered']} of {met['frames']}",
-            ", ".join(f"{key} {each:.4g}" for key, each in plain.items()),
-        )
-    return table
-
-
-def _problems(outcome: Mapping[str, Any]) -> Table:
-    table = Table("problem of the bag", "times")
-    for problem in outcome["problems"]:
-        table.add_row(problem["sentence"], str(problem["count"]))
+        table.add_row(name, f"{met['answered']} of {met['frames']}", accuracy_words(figures))
     return table
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swapnet_ros.evaluation.drive_figures import DriveFigures
+from swapnet_ros.evaluation.whole_text import write_whole
 
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "rclpy", "swapnet_core")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -42,9 +43,7 @@ def write_summary(
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, json.dumps(summary, indent=2) + "\n")
 
 
 def describe_machine() -> dict[str, Any]:

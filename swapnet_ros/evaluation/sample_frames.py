@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,13 +21,11 @@ from swapnet_core import memory
 from swapnet_core.errors import StorageError
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.task_results import draw_result, resize_result
+from swapnet_ros.evaluation.whole_text import write_whole
+from swapnet_ros.perception.tasks.analysis import TaskResult
 from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
 
-if TYPE_CHECKING:  # brings the networks along, and a page of samples is made without them
-    from swapnet_ros.perception.tasks.analysis import TaskResult
-
 MOST_SAMPLES = 8
-SAMPLES_FILE = "samples/samples.json"
 _SHORTEST_PX, _LONGEST_PX = 448, 640  # of a picture's longer side: letters can be read
 _QUALITY = 82
 _OURS = re.compile(r"\d{6,}_\w+\.jpg")
@@ -53,18 +51,19 @@ def choose_samples(counts: Mapping[str, int]) -> dict[str, frozenset[int]]:
 class SampleFrames:
     """Writes the samples of one evaluation. Use from one thread."""
 
-    def __init__(self, folder: Path, counts: Mapping[str, int], *, frames_kept: int = 0) -> None:
+    def __init__(self, file: Path, counts: Mapping[str, int], *, frames_kept: int = 0) -> None:
         """Begin, or go on with what an earlier sitting has left.
 
         Args:
-            folder: of the report; samples of another evaluation are removed from it.
+            file: says which frames were drawn. Their pictures lie beside it; those of another
+                evaluation are removed.
             counts: how many images each topic has.
             frames_kept: samples of frames from this number on are given up.
 
         Raises:
             StorageError: the folder cannot be written.
         """
-        self._file = folder / SAMPLES_FILE
+        self._file = file
         self._chosen = choose_samples(counts)
         self._samples = [each for each in self._earlier() if each["frame"] < frames_kept]
         with _told(self._file.parent):
@@ -131,10 +130,7 @@ class SampleFrames:
                 path.unlink()
 
     def _write(self) -> None:
-        unfinished = self._file.with_name(f".{self._file.name}")
-        text = json.dumps({"samples": self._samples}, indent=2)
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        unfinished.replace(self._file)
+        write_whole(self._file, json.dumps({"samples": self._samples}, indent=2) + "\n")
 
 
 def load_drawing() -> None:

@@ -12,10 +12,9 @@ from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.engines import InferenceCost
-from swapnet_ros.evaluation.direct.evaluation import FORMAT
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 from swapnet_ros.evaluation.direct.report_folder import ReportFolder
-from swapnet_ros.evaluation.direct.result_json import result_json
+from swapnet_ros.evaluation.direct.result_json import frame_json, header_json, result_json
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.sample_frames import SampleFrames
@@ -69,9 +68,8 @@ class AnsweredFrames:
         self._folder, self._tasks, self._record = folder, tasks, record
         self._labelled = {task.name: Labelled() for task in tasks}
         self._frames = 0
-        header = {"format": FORMAT, "tasks": {task.name: task.describe() for task in tasks}}
         with ExitStack() as undo:
-            self._results = ResultsFile(folder.results, header)
+            self._results = ResultsFile(folder.results, header_json(tasks))
             undo.callback(self._results.close)
             self._timings = undo.enter_context(
                 folder.timings.open("w", encoding="utf-8", newline="")
@@ -92,7 +90,7 @@ class AnsweredFrames:
             is_complete: the bag was played to its end.
         """
         with closing(self._closing):
-            samples = SampleFrames(self._folder.path, played)
+            samples = SampleFrames(self._folder.samples, played)
             with closing(bag.frames(list(played))) as frames:
                 for number, frame in enumerate(frames):
                     if frame.index < played[frame.topic]:
@@ -140,24 +138,9 @@ class AnsweredFrames:
                 self._labelled[name].frames += 1
                 self._labelled[name].answered += name in found
         if found:
-            self._append(number, frame, found)
+            self._results.append(frame_json(number, frame, found))
+            self._frames += 1
         return answers
-
-    def _append(self, number: int, frame: SourceFrame, found: Mapping[str, Any]) -> None:
-        height, width = frame.image.shape[:2]
-        self._results.append(
-            {
-                "frame": number,
-                "topic": frame.topic,
-                "index": frame.index,
-                "stamp_ns": frame.stamp_ns,
-                "frame_id": frame.frame_id,
-                "width": width,
-                "height": height,
-                "results": dict(found),
-            }
-        )
-        self._frames += 1
 
 
 def count_played(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DROP_LIMIT = 0.05
+from swapnet_ros.evaluation.drop_limit import DROP_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

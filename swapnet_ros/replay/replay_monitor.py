@@ -21,6 +21,7 @@ from swapnet_ros.msg import SwapStatus
 from swapnet_ros.nodes.account_publisher import ACCOUNT_QOS, ACCOUNT_TOPIC
 from swapnet_ros.nodes.hosted_nodes import HostedNode
 from swapnet_ros.nodes.perception_monitor import PerceptionMonitor, image_key
+from swapnet_ros.replay.bag_clock import BagClock
 from swapnet_ros.replay.bag_player import CLOCK_QOS
 from swapnet_ros.replay.frame_totals import TaskTotals
 from swapnet_ros.replay.latency_parts import split_latency
@@ -38,8 +39,7 @@ class ReplayMonitor(PerceptionMonitor):
         totals: each task node's counters, since its process began.
         accounts: what the core knows of each node's network, where that was listened to.
         heard_s: `time.monotonic()` at the arrival of each task node's newest counters.
-        clock_ns: the bag's time as `/clock` told it last; 0 before the first.
-        clock_began: `time.monotonic()` and the bag's time when it began to run in this play.
+        clock: the bag's time in this play.
     """
 
     def __init__(self, nodes: Sequence[HostedNode]) -> None:
@@ -63,9 +63,7 @@ class ReplayMonitor(PerceptionMonitor):
     def begin_play(self) -> None:
         """Begin a new record."""
         self.record = PlayRecord(self._nodes_heard)
-        self.clock_ns = 0
-        self.clock_began: tuple[float, int] | None = None
-        self._clock_heard_s = 0.0
+        self.clock = BagClock()
 
     def take_result(self, task: str, message: Any, output: TaskOutput) -> None:
         """Note a result."""
@@ -96,23 +94,9 @@ class ReplayMonitor(PerceptionMonitor):
             for subscription in subscriptions:
                 self.destroy_subscription(subscription)
 
-    @property
-    def reached_rate(self) -> float | None:
-        """Bag seconds per second, so far in this play; None before the bag's time moves."""
-        if self.clock_began is None:
-            return None
-        began_s, began_ns = self.clock_began
-        passed_s = self._clock_heard_s - began_s
-        return (self.clock_ns - began_ns) / 1e9 / passed_s if passed_s > 0 else None
-
     def _on_clock(self, message: Clock) -> None:
         now_ns = message.clock.sec * 1_000_000_000 + message.clock.nanosec
-        if now_ns == self.clock_ns:
-            return  # it stands still before the first message
-        if self.clock_ns and self.clock_began is None:
-            self.clock_began = time.monotonic(), now_ns
-        self.clock_ns = now_ns
-        self._clock_heard_s = time.monotonic()
+        self.clock.hear(now_ns, time.monotonic())
 
     def _on_account(self, task: str, message: String) -> None:
         self.accounts[task] = NetworkAccount.from_json(json.loads(message.data))

@@ -154,15 +154,15 @@ class ReplaySession:
                 failure = error
             child.stop()
             played = read_summary(child.last_lines(1))
-        if monitor.status is None or (failure is not None and not monitor.clock_ns):
+        if monitor.status is None or (failure is not None and not monitor.clock.now_ns):
             raise failure or LiveRunError("the core has told nothing of itself")
         return Play(
             rate=rate,
-            reached_rate=monitor.reached_rate,
+            reached_rate=monitor.clock.rate,
             record=monitor.record,
             totals={name: monitor.totals[name].since(each) for name, each in before.items()},
             played=played,
-            clock_ns=monitor.clock_ns,
+            clock_ns=monitor.clock.now_ns,
             elapsed_s=self._elapsed_s(),
             status=monitor.status,
             memory=tuple(watch.samples),
@@ -232,8 +232,8 @@ class ReplaySession:
         return max(2 * sum(model.predicted_latency_s for model in models), *seen_s, 0.0)
 
     def _elapsed_s(self) -> float:
-        began, last_s = self._monitor.clock_began, self._monitor.record.last_heard_s
-        return 0.0 if began is None or last_s is None else max(0.0, last_s - began[0])
+        began_s, last_s = self._monitor.clock.began_s, self._monitor.record.last_heard_s
+        return 0.0 if began_s is None or last_s is None else max(0.0, last_s - began_s)
 
     def _spin_while_loading(self) -> None:
         if self._stop.is_made:
@@ -249,7 +249,7 @@ class ReplaySession:
         if self._perception.exit_code is not None:
             raise crash_of(self._perception)
         status = self._monitor.status
-        if watch is not None and status is not None and self._monitor.clock_ns:
+        if watch is not None and status is not None and self._monitor.clock.now_ns:
             held_bytes = self._perception.anonymous_bytes() - status.baseline_bytes
             watch.look(
                 core_bytes=status.leased_bytes,

@@ -152,6 +152,8 @@ def test_budgets_are_compared_with_the_plain_networks(swapnet, bag, config, tmp_
         (("--against", "8MiB"), "--against takes `unlimited`, not '8MiB'"),
         (("--remap", "left"), "--remap left: write it as image:=/camera/front/image_raw"),
         (("--remap", "left:=/front"), "the bag has no images on /front; its image topics are"),
+        (("--remap", "lights:left:=/front"), "the bag has no images on /front; its image"),
+        (("--remap", "image:=/left"), "no task of the scenario listens to image; there are left,"),
         (("--labels", "/truth"), "--labels /truth: the bag has no such topic, and there is no"),
         (("--labels", "classes.csv"), "classes.csv could label the images of /left, /right"),
     ],

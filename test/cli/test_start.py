@@ -11,7 +11,6 @@ _WITHOUT_NETWORKS = (
     "swapnet_ros.cli.bag_info",
     "swapnet_ros.cli.bag_making",
     "swapnet_ros.cli.verifying",
-    "swapnet_ros.evaluation.report.page",
 )
 
 
@@ -22,6 +21,7 @@ _WITHOUT_NETWORKS = (
         (("swapnet_core",), ("torch", "numpy")),
         # torchvision brings PyTorch's compiler along
         (_WITHOUT_NETWORKS, ("torchvision", "torch._dynamo", "matplotlib")),
+        (("swapnet_ros.evaluation.report.page",), ("torch", "cv2", "matplotlib")),
     ],
 )
 def test_nothing_is_imported_before_it_is_needed(modules, heavy):

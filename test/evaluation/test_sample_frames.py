@@ -49,30 +49,30 @@ def test_samples_are_spread_evenly():
 
 
 def test_a_sitting_that_goes_on_keeps_what_it_counts_and_a_new_one_keeps_nothing(tmp_path):
-    samples = SampleFrames(tmp_path, {"/camera": 4})
+    samples = SampleFrames(tmp_path / "samples/samples.json", {"/camera": 4})
     for number in range(4):
         assert samples.is_wanted(_frame(number))
         samples.keep(number, _frame(number), {"task": f"refused {number}"})
     (tmp_path / "samples/000003_task.jpg").write_bytes(b"left by an evaluation that was killed")
     (tmp_path / "samples/my_notes.jpg").write_bytes(b"not ours")
-    SampleFrames(tmp_path, {"/camera": 4}, frames_kept=2)
+    SampleFrames(tmp_path / "samples/samples.json", {"/camera": 4}, frames_kept=2)
     assert _kept(tmp_path) == [0, 1]
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {
         "my_notes.jpg",
         "samples.json",
     }
-    SampleFrames(tmp_path, {"/camera": 4})
+    SampleFrames(tmp_path / "samples/samples.json", {"/camera": 4})
     assert _kept(tmp_path) == []
 
 
 def test_a_torn_list_is_begun_anew(tmp_path):
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples/samples.json").write_text('{"samples": [{"fra')
-    SampleFrames(tmp_path, {"/camera": 4}, frames_kept=2)
+    SampleFrames(tmp_path / "samples/samples.json", {"/camera": 4}, frames_kept=2)
     assert _kept(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "samples").write_text("a file is in the way")
     with pytest.raises(StorageError, match="samples cannot be written to"):
-        SampleFrames(tmp_path, {"/camera": 4})
+        SampleFrames(tmp_path / "samples/samples.json", {"/camera": 4})

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+IMAGE_LIST = "images.csv"
+"""In the folder of a bag that was made of files: which image has which stamp."""
+
 
 class BagStorage(str, Enum):
     """How a bag is stored."""

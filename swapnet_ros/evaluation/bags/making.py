@@ -10,15 +10,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from swapnet_ros.evaluation.bags.formats import BagStorage, ImageCompression
+from swapnet_ros.evaluation.bags.formats import IMAGE_LIST, BagStorage, ImageCompression
 from swapnet_ros.evaluation.bags.image_sources import ImageSource, SourceImage
 from swapnet_ros.evaluation.bags.label_messages import label_results
 from swapnet_ros.evaluation.bags.problems import BagError
 from swapnet_ros.evaluation.bags.writer import BagWriter
 from swapnet_ros.evaluation.truth.file_truth import FileTruth
 from swapnet_ros.evaluation.truth.frame import TruthFrame
-
-IMAGE_LIST = "images.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,14 +78,16 @@ def resolve_topic(name: str, node: str, remaps: Mapping[str, str]) -> str:
     return new if new.startswith("/") else f"/{new}"
 
 
-def find_camera(topic: str, available: Collection[str]) -> str:
+def find_camera(topic: str, available: Collection[str], *, is_chosen: bool = False) -> str:
     """Find a camera's images in a bag, raw or compressed.
 
-    A bag with one image topic is taken for the camera, whatever its name.
+    A bag with one image topic is taken for the camera, whatever its name, unless somebody has
+    said which topic it is.
 
     Args:
         topic: the camera's full name.
         available: the bag's image topics.
+        is_chosen: the name was given for this bag.
 
     Raises:
         InputError: there is no such topic; names those that there are and what to write.
@@ -95,12 +97,14 @@ def find_camera(topic: str, available: Collection[str]) -> str:
     for wanted in (topic, topic + _COMPRESSED, topic.removesuffix(_COMPRESSED)):
         if wanted in available:
             return wanted
-    if len(available) == 1:
+    if len(available) == 1 and not is_chosen:
         return next(iter(available))
+    told = f"the bag has no images on {topic}; its image topics are {', '.join(sorted(available))}"
+    if is_chosen:
+        raise InputError(told)
     nearest = (difflib.get_close_matches(topic, available, n=1) or sorted(available))[0]
     raise InputError(
-        f"the bag has no images on {topic}; its image topics are {', '.join(sorted(available))}. "
-        f"Name the one that is meant: --remap {topic.removeprefix('/')}:={nearest}"
+        f"{told}. Name the one that is meant: --remap {topic.removeprefix('/')}:={nearest}"
     )
 
 

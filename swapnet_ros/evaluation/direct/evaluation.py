@@ -26,6 +26,7 @@ from swapnet_ros.evaluation.direct.progress_file import Progress
 from swapnet_ros.evaluation.direct.report_files import ReportFiles
 from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.direct.request import DirectRequest
+from swapnet_ros.evaluation.direct.result_json import header_json
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag, remove_results_bag
 from swapnet_ros.evaluation.direct.results_file import read_tail
 from swapnet_ros.evaluation.direct.scoring import Scoring
@@ -33,8 +34,6 @@ from swapnet_ros.evaluation.direct.stop_request import StopRequest
 from swapnet_ros.evaluation.direct.timings_file import read_timings
 from swapnet_ros.evaluation.run_summary import describe_machine, describe_versions
 from swapnet_ros.evaluation.sample_frames import load_drawing
-
-FORMAT = "swapnet results 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ def _evaluate(
         report = ReportFiles(
             folder,
             begin,
-            header=_header(request),
+            header=header_json(request.tasks),
             scoring=scoring,
             image_counts=counts,
             recording=recording,
@@ -173,14 +172,6 @@ def _baseline_bytes(bag: BagReader, topics: Collection[str]) -> int:
         torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 64, 64))
         memory.return_free_memory()
         return memory.anonymous_bytes()
-
-
-def _header(request: DirectRequest) -> dict[str, Any]:
-    """What stands before the frames: nothing of budgets, so that results can be compared."""
-    return {
-        "format": FORMAT,
-        "tasks": {task.name: task.describe() for task in request.tasks},
-    }
 
 
 def _open_engine(request: DirectRequest, loading: Callable[[str], None]) -> Engine:

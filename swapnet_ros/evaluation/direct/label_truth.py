@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 from swapnet_core.errors import InputError
+from swapnet_ros.evaluation.bags.formats import IMAGE_LIST
 from swapnet_ros.evaluation.bags.reader import BagReader
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.direct.label_spec import LabelSource, LabelSpec
@@ -15,8 +16,13 @@ from swapnet_ros.evaluation.direct.scoring import Scoring
 from swapnet_ros.evaluation.metrics.label_map import LabelMap
 from swapnet_ros.evaluation.metrics.scorers import make_scorer
 from swapnet_ros.evaluation.truth.file_truth import FileTruth
-from swapnet_ros.evaluation.truth.image_names import images_in, read_stamps
-from swapnet_ros.evaluation.truth.label_files import open_label_files
+from swapnet_ros.evaluation.truth.image_names import (
+    by_short_name,
+    images_in,
+    read_stamps,
+    without_suffix,
+)
+from swapnet_ros.evaluation.truth.label_files import LabelFiles, open_label_files
 from swapnet_ros.evaluation.truth.meetings import half_frame_period_ns
 from swapnet_ros.evaluation.truth.messages import (
     CLASS_MAP_TYPES,
@@ -53,7 +59,7 @@ def make_scoring(spec: LabelSpec, tasks: Sequence[DirectTask], bag: BagReader) -
     for source in spec.sources:
         topic = _images_of(source, topics)
         tolerance_ns = _tolerance_ns(source, bag, topic)
-        found.setdefault(topic, []).append(_open(source, bag, tolerance_ns))
+        found.setdefault(topic, []).append(_open(source, bag, topic, tolerance_ns))
         tolerances.setdefault(topic, []).append(tolerance_ns)
     groups = dict(spec.same_classes)
     label_map = LabelMap(
@@ -98,7 +104,7 @@ def _tolerance_ns(source: LabelSource, bag: BagReader, topic: str) -> int:
         return half_frame_period_ns([each.stamp_ns for each in islice(frames, _FRAMES_FOR_PERIOD)])
 
 
-def _open(source: LabelSource, bag: BagReader, tolerance_ns: int) -> FrameLabels:
+def _open(source: LabelSource, bag: BagReader, topic: str, tolerance_ns: int) -> FrameLabels:
     if source.labels in bag.topics:
         names = source.names or _names_in(bag, source.labels)
         return TopicTruth(bag.messages(source.labels), tolerance_ns=tolerance_ns, labels=names)
@@ -110,10 +116,40 @@ def _open(source: LabelSource, bag: BagReader, tolerance_ns: int) -> FrameLabels
         suffix=source.suffix,
         pattern=source.pattern,
     )
+    if source.stamps:
+        stamps: Mapping[int, str] | None = read_stamps(Path(source.stamps))
+    else:
+        stamps = None if source.order else _stamps_of_made(bag, files)
     folder = Path(source.order) if source.order else (path if path.is_dir() else path.parent)
-    stamps = read_stamps(Path(source.stamps)) if source.stamps else None
-    order = () if source.stamps or not folder.is_dir() else images_in(folder)
+    order = () if stamps is not None or not folder.is_dir() else images_in(folder)
+    if order and not source.order:
+        _require_as_many(source, order, bag, topic)
     return FileTruth(files, tolerance_ns=tolerance_ns, order=order, stamps=stamps)
+
+
+def _stamps_of_made(bag: BagReader, files: LabelFiles) -> Mapping[int, str] | None:
+    """Names of images by their stamps, where the bag was made of images that are labelled."""
+    path = bag.path / IMAGE_LIST
+    if not path.is_file():
+        return None
+    stamps, known = read_stamps(path), by_short_name(files.names)
+    return stamps if any(without_suffix(name) in known for name in stamps.values()) else None
+
+
+def _require_as_many(source: LabelSource, order: Sequence[str], bag: BagReader, topic: str) -> None:
+    """Make sure that a made bag's images can be those of a folder with other names.
+
+    Raises:
+        InputError: there are more or fewer, so a frame's number does not tell its labels.
+    """
+    count = bag.image_topics[topic]
+    if (bag.path / IMAGE_LIST).is_file() and len(order) != count:
+        raise InputError(
+            f"{source.labels} labels other images than those that {bag.path} was made of: "
+            f"{bag.path / IMAGE_LIST} has none of their names, and there are {len(order)} of them "
+            f"for {count} frames of {topic}. Where they belong together all the same, write a "
+            ".yaml file for --labels in which the source says `stamps: FILE` or `order: FOLDER`"
+        )
 
 
 def _names_in(bag: BagReader, topic: str) -> tuple[str, ...]:

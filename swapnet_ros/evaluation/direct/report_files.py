@@ -13,7 +13,7 @@ from swapnet_ros.evaluation.bags.source_frame import SourceFrame
 from swapnet_ros.evaluation.direct.frame_analyst import TaskAnswer
 from swapnet_ros.evaluation.direct.progress_file import Progress, write_progress
 from swapnet_ros.evaluation.direct.report_folder import ReportFolder
-from swapnet_ros.evaluation.direct.result_json import result_json
+from swapnet_ros.evaluation.direct.result_json import frame_json, result_json
 from swapnet_ros.evaluation.direct.results_bag import ResultsBag
 from swapnet_ros.evaluation.direct.results_file import ResultsFile
 from swapnet_ros.evaluation.direct.scoring import Scoring
@@ -61,7 +61,7 @@ class ReportFiles:
         is_resumed = begin.frames > 0
         if not is_resumed:
             folder.forget_sums()
-        self._samples = SampleFrames(folder.path, image_counts, frames_kept=begin.frames)
+        self._samples = SampleFrames(folder.samples, image_counts, frames_kept=begin.frames)
         with ExitStack() as undo:
             self._results = ResultsFile(
                 folder.results, header, resume_at=begin.results_bytes if is_resumed else 0
@@ -102,22 +102,11 @@ class ReportFiles:
             BagError: it cannot be recorded; the report is gone on with from the last note.
             ReportError: a file cannot be written; likewise.
         """
-        height, width = frame.image.shape[:2]
         self._is_torn = True
         self._record(frame, answers)
         self._timings.append(self._frames, answers, process_bytes=process_bytes)
-        self._results.append(
-            {
-                "frame": self._frames,
-                "topic": frame.topic,
-                "index": frame.index,
-                "stamp_ns": frame.stamp_ns,
-                "frame_id": frame.frame_id,
-                "width": width,
-                "height": height,
-                "results": {answer.task: _answer_json(answer) for answer in answers},
-            }
-        )
+        found = {answer.task: _answer_json(answer) for answer in answers}
+        self._results.append(frame_json(self._frames, frame, found))
         self._scoring.add(frame, answers)
         if self._samples.is_wanted(frame):
             self._draw(frame, answers)

@@ -63,6 +63,11 @@ class ReportFolder:
         return self.path / "memory.csv"
 
     @property
+    def samples(self) -> Path:
+        """Which frames were drawn; their pictures lie beside it."""
+        return self.path / "samples" / "samples.json"
+
+    @property
     def page(self) -> Path:
         """The report for people."""
         return self.path / "report.html"

@@ -1,18 +1,48 @@
-"""Results as JSON: everything that was found, and a digest for what is too large to write out."""
+"""What stands in `results.json`: all that was found, digests of what is too large to write out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swapnet_ros.evaluation.bags.source_frame import SourceFrame
+from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.perception.tasks.analysis import TaskResult
 from swapnet_ros.perception.tasks.image_classification import ClassificationResult, ClassifiedRegion
 from swapnet_ros.perception.tasks.lane_detection import Lane, LaneResult
 from swapnet_ros.perception.tasks.object_detection import Detection, DetectionResult
+
+_FORMAT = "swapnet results 1"
+
+
+def header_json(tasks: Sequence[DirectTask]) -> dict[str, Any]:
+    """What stands before the frames: nothing of budgets, so that results can be compared."""
+    return {"format": _FORMAT, "tasks": {task.name: task.describe() for task in tasks}}
+
+
+def frame_json(number: int, frame: SourceFrame, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one frame.
+
+    Args:
+        number: position in the evaluation.
+        frame: the image.
+        results: by task, of JSON types.
+    """
+    height, width = frame.image.shape[:2]
+    return {
+        "frame": number,
+        "topic": frame.topic,
+        "index": frame.index,
+        "stamp_ns": frame.stamp_ns,
+        "frame_id": frame.frame_id,
+        "width": width,
+        "height": height,
+        "results": dict(results),
+    }
 
 
 def result_json(result: TaskResult) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from swapnet_core.errors import SwapNetError
+from swapnet_ros.evaluation.whole_text import write_whole
 
 
 class ReportError(SwapNetError):
@@ -22,19 +21,12 @@ class ReportError(SwapNetError):
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file; an older one is replaced in one step, also where the power fails.
+    """Write a file of a report as `write_whole` does.
 
     Raises:
         ReportError: it cannot be written; the older one is as it was.
     """
-    unfinished = path.with_name(f".{path.name}")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the new name with no content
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):  # the first error is told
-            unfinished.unlink()
         raise ReportError.of(path, error) from error

@@ -203,7 +203,9 @@ def _draw(
     axes.set_xlabel("budget of all tasks together, MiB")
     axes.set_ylabel("latency, ms")
     axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0)
+    least, most = axes.get_xlim()
+    if least < most / 2:  # else all that is there would stand in a corner
+        axes.set_xlim(left=0)
 
 
 def _legend(report: ReportRecord, name: str) -> list[LegendEntry]:

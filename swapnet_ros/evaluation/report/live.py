@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from swapnet_ros.evaluation.drop_limit import DROP_LIMIT
 from swapnet_ros.evaluation.report.blocks import (
     BAD,
     Block,
@@ -44,7 +45,6 @@ _WHAT_PARTS_ARE = (
     "inference waited for blocks. Compute: the rest of it. Interpret: making the result of what "
     "the network returned. Publish: filling and sending messages."
 )
-_MOST_DROPS = 0.05
 
 
 def live_section(run: RunRecord) -> Section:
@@ -115,12 +115,10 @@ def _drops(run: RunRecord) -> Block:
     rows: list[Sequence[str | Cell]] = []
     for name, task in run.tasks.items():
         drops = task.get("drops") or {}
-        share = task.get("drop_share")
-        tone = BAD if share is not None and share > _MOST_DROPS else ""
         rows.append(
             (
                 *(name, *(number(task.get(key)) for key in ("played", "received", "published"))),
-                Cell(text=percent(share), tone=tone),
+                _share_cell(task.get("drop_share")),
                 *(number(drops.get(cause, 0)) for cause in causes),
                 number(task.get("deadline_misses")),
             )
@@ -140,11 +138,13 @@ def _drops(run: RunRecord) -> Block:
 
 def _rates(figures: Mapping[str, Any]) -> list[Block]:
     rates = figures.get("rates") or ()
-    if not rates:
-        return [missing("The bag was played at one rate only.")]
+    if len(rates) < 2:
+        return [
+            missing("The bag was played at one rate; `--rates` and `--find-rate` play it at more.")
+        ]
     tasks = list(dict.fromkeys(name for row in rates for name in row.get("tasks", {})))
     table = Table(
-        columns=("play rate", "reached", "dropped", *(f"{name} dropped" for name in tasks)),
+        columns=("play rate", "reached", "dropped", *tasks),
         rows=[
             (
                 _rate(row["rate"]),
@@ -182,14 +182,14 @@ def _draw_rates(figure: Any, *, rates: Sequence[Mapping[str, Any]]) -> None:
         "o-",
         color=colour(OWN),
     )
-    axes.axhline(_MOST_DROPS * 100, color=colour("budget"), linestyle=(0, (6, 3)))
+    axes.axhline(DROP_LIMIT * 100, color=colour("budget"), linestyle=(0, (6, 3)))
     axes.set_xlabel("play rate, times the bag's own")
     axes.set_ylabel("dropped, %")
     axes.set_ylim(bottom=0)
 
 
 def _share_cell(share: float | None) -> Cell:
-    tone = BAD if share is not None and share > _MOST_DROPS else ""
+    tone = BAD if share is not None and share >= DROP_LIMIT else ""
     return Cell(text=percent(share), tone=tone)
 
 
@@ -198,7 +198,10 @@ def _rate(rate: float) -> str:
 
 
 def _highest(figures: Mapping[str, Any]) -> str:
-    told = "Dropped: of the task that dropped most. Reached: what the player could keep up with. "
+    told = (
+        "Dropped: by the task that dropped most, then by each. Reached: what the player could keep "
+        "up with. "
+    )
     if figures.get("rate_search"):
         return f"{told}The search: {figures['rate_search']}."
     rate = figures.get("highest_rate")

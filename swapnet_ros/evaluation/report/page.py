@@ -16,14 +16,16 @@ from swapnet_ros.evaluation.report.latency import latency_section
 from swapnet_ros.evaluation.report.live import live_section
 from swapnet_ros.evaluation.report.memory import memory_section
 from swapnet_ros.evaluation.report.run_reader import read_report
-from swapnet_ros.evaluation.report.run_record import UNKNOWN, ReportRecord, RunRecord
+from swapnet_ros.evaluation.report.run_record import ReportRecord, RunRecord
 from swapnet_ros.evaluation.report.samples import samples_section
 from swapnet_ros.evaluation.report.setup import problems_section, setup_section
 from swapnet_ros.evaluation.report.summary import summary_section
 from swapnet_ros.evaluation.report.tasks import tasks_section
 from swapnet_ros.evaluation.report.timeline import timeline_section
+from swapnet_ros.evaluation.whole_text import write_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]iB|B|ms|s|%)(?![\w]))")
 
 
 def write_report(folder: Path, out: Path) -> None:
@@ -38,30 +40,26 @@ def write_report(folder: Path, out: Path) -> None:
         StorageError: the page cannot be written.
     """
     page = render_page(read_report(folder))
-    unfinished = out.with_name(f".{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(out)
+        write_whole(out, page)
     except OSError as error:
-        raise StorageError(f"cannot write {out}: {error}", path=out) from error
+        raise StorageError(f"cannot write {out}: {error.strerror or error}", path=out) from error
 
 
 def render_page(report: ReportRecord) -> str:
     """Return the page of a report."""
     # Not at the top: only this needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters["prose"] = _prose
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
+    page, style = (
+        (_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.html", "style.css")
+    )
+    return environment.from_string(page).render(
         title=_title(report.run),
         subtitle=_subtitle(report.run),
         is_complete=report.run.is_complete,
@@ -72,8 +70,9 @@ def render_page(report: ReportRecord) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Escape a text; what stands in backticks becomes code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """Escape a text; what stands in backticks becomes code, and units stay with their numbers."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(_BEFORE_UNIT.sub("&nbsp;", marked))
 
 
 def _sections(report: ReportRecord) -> Iterator[Section]:
@@ -93,12 +92,12 @@ def _sections(report: ReportRecord) -> Iterator[Section]:
 
 
 def _title(run: RunRecord) -> str:
-    bag = run.figures.get("configuration", UNKNOWN).get("command", UNKNOWN).get("bag")
+    bag = run.command.get("bag")
     return PurePath(str(bag)).name if bag else run.path.resolve().name
 
 
 def _subtitle(run: RunRecord) -> str:
-    config = run.figures.get("configuration", UNKNOWN).get("command", UNKNOWN).get("config")
+    config = run.command.get("config")
     words = [PurePath(str(config)).stem.replace("_", " ")] if config else []
     words.append("replay mode" if run.is_replay else "direct mode")
     if run.budget:

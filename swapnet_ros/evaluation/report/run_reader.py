@@ -29,7 +29,6 @@ from swapnet_ros.evaluation.report.run_record import (
     TaskTimes,
     read_json,
 )
-from swapnet_ros.evaluation.sample_frames import SAMPLES_FILE
 
 
 def read_report(folder: Path) -> ReportRecord:
@@ -69,7 +68,7 @@ def read_run(folder: Path) -> RunRecord:
         times=times,
         memory=_read_memory(files.memory, faults) or memory,
         timeline=read_json(files.timeline, faults),
-        samples=read_json(folder / SAMPLES_FILE, faults).get("samples", ()),
+        samples=read_json(files.samples, faults).get("samples", ()),
         curve=read_json(files.curve, faults),
         faults=faults,
     )

@@ -124,6 +124,14 @@ class RunRecord:
         return str(self.figures.get("budget") or self.setup.get("budget") or "")
 
     @property
+    def command(self) -> Mapping[str, Any]:
+        """The words of the command line, as far as they are known."""
+        words: Mapping[str, Any] = self.figures.get("configuration", UNKNOWN).get(
+            "command", UNKNOWN
+        )
+        return words
+
+    @property
     def is_replay(self) -> bool:
         """Whether the nodes ran, in their own time."""
         return self.figures.get("mode") == "replay"

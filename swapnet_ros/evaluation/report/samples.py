@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from swapnet_ros.evaluation.direct.report_folder import ReportFolder
 from swapnet_ros.evaluation.report.blocks import (
     Block,
     Part,
@@ -18,7 +19,6 @@ from swapnet_ros.evaluation.report.blocks import (
 )
 from swapnet_ros.evaluation.report.quantities import NS_PER_S
 from swapnet_ros.evaluation.report.run_record import RunRecord
-from swapnet_ros.evaluation.sample_frames import SAMPLES_FILE
 
 _TOLD = (
     "Frames spread evenly over the bag, chosen by their number alone: they are the same in every "
@@ -34,7 +34,7 @@ def samples_section(run: RunRecord) -> Section:
     if blocks:
         blocks.insert(0, Text(text=_TOLD))
     else:
-        blocks.append(missing(f"There is no {SAMPLES_FILE}: no frame was drawn."))
+        blocks.append(missing("There is no samples/samples.json: no frame was drawn."))
     return Section(anchor="samples", title="Sample frames", parts=[Part(blocks=blocks)])
 
 
@@ -64,8 +64,8 @@ def _picture(run: RunRecord, picture: Mapping[str, Any]) -> Picture:
     if "refused" in picture:
         return Picture(source="", caption=caption, note=f"refused: {picture['refused']}")
     # the name alone: a page shows nothing from outside of its folder
-    path = run.path / SAMPLES_FILE
-    path = path.with_name(str(picture["file"]).rpartition("/")[2])
+    name = str(picture["file"]).rpartition("/")[2]
+    path = ReportFolder(path=run.path).samples.with_name(name)
     try:
         packed = base64.b64encode(path.read_bytes()).decode("ascii")
     except OSError:

@@ -236,7 +236,7 @@ def _memory_bars(run: RunRecord) -> list[Bar]:
 
 
 def _facts(run: RunRecord) -> list[tuple[str, str]]:
-    command = run.figures.get("configuration", UNKNOWN).get("command", UNKNOWN)
+    command = run.command
     topics = run.results.topics
     span_s = run.results.span_s
     facts = [

@@ -46,6 +46,8 @@ def test_a_camera_is_found_raw_or_compressed_or_as_the_only_one(topic, available
 def test_a_camera_that_is_not_in_the_bag_is_told_with_what_to_write():
     with pytest.raises(InputError, match=r"has no images on /image; .*--remap image:=/left/image"):
         find_camera("/image", ("/left/image", "/right/points"))
+    with pytest.raises(InputError, match="has no images on /front; its image topics are /a"):
+        find_camera("/front", ("/a",), is_chosen=True)
     with pytest.raises(InputError, match="the bag has no image topics"):
         find_camera("/image", ())
 

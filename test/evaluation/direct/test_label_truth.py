@@ -42,30 +42,33 @@ def bag(tmp_path):
         yield reader
 
 
-def _score(bag, topic, **options):
-    """Score a result that takes the first row of road for sky."""
-    network = SimpleNamespace(labels=_LABELS[::-1])
-    task = DirectTask(
-        name="segment",
-        task="semantic_segmentation",
+def _task(kind, labels):
+    return DirectTask(
+        name="task",
+        task=kind,
         topics=("/image",),
         detector="",
         values={},
-        network=network,
+        network=SimpleNamespace(labels=labels),
     )
+
+
+def _score(bag, topic, **options):
+    """Score a result that takes the first row of road for sky."""
+    task = _task("semantic_segmentation", _LABELS[::-1])
     spec = LabelSpec(sources=(LabelSource(labels=topic, **options),))
     scoring = make_scoring(spec, [task], bag)
     found = np.zeros((8, 8), np.uint8)
     found[:5] = 1
     result = SegmentationResult(
-        class_map=found, labels=network.labels, shares=(3 / 8, 5 / 8), width=8, height=8
+        class_map=found, labels=task.network.labels, shares=(3 / 8, 5 / 8), width=8, height=8
     )
     answer = TaskAnswer(
-        task="segment", result=result, refusal="", cost=InferenceCost(), answer_s=0.0
+        task=task.name, result=result, refusal="", cost=InferenceCost(), answer_s=0.0
     )
     (frame,) = bag.frames(["/image"])
     scoring.add(frame, [answer])
-    return scoring.summary()["segment"]
+    return scoring.summary()[task.name]
 
 
 def test_class_maps_get_their_names_from_the_topic_beside_them(bag):
@@ -90,3 +93,53 @@ def test_class_maps_without_names_are_refused_before_anything_is_loaded(bag):
 def test_a_topic_without_labels_is_refused(bag):
     with pytest.raises(InputError, match="messages of std_msgs/msg/String are no labels;"):
         _score(bag, "/note")
+
+
+@pytest.fixture
+def made_bag(tmp_path):
+    """Five frames that `swapnet bag` made of two images, over and over."""
+    images = [f"{name}.jpg" for name in "abaab"]
+    with BagWriter(tmp_path / "made") as writer:
+        for number in range(5):
+            facts = {"stamp_ns": 1_000_000_000 + number * 100_000_000, "frame_id": "camera"}
+            writer.write_image("/image", np.zeros((8, 8, 3), np.uint8), **facts)
+    rows = [f"{1_000_000_000 + n * 100_000_000},{name}" for n, name in enumerate(images)]
+    (tmp_path / "made/images.csv").write_text("stamp_ns,file\n" + "\n".join(rows))
+    with BagReader(tmp_path / "made") as reader:
+        yield reader
+
+
+def _labelled_frames(bag, folder, images, **options):
+    """How many frames have labels, where these images lie beside their table of classes."""
+    folder.mkdir()
+    for name in images:
+        (folder / name).touch()
+    (folder / "classes.csv").write_text(
+        "file,label\n" + "".join(f"{name},{_LABELS[0]}\n" for name in images)
+    )
+    task = _task("natural_scene_classification", _LABELS)
+    sources = (LabelSource(labels=str(folder / "classes.csv"), **options),)
+    scoring = make_scoring(LabelSpec(sources=sources), [task], bag)
+    for frame in bag.frames(["/image"]):
+        scoring.add(frame, [])
+    (met,) = scoring.meetings()["/image"]
+    return met["matched"]
+
+
+@pytest.mark.parametrize(("images", "count"), [(("a.jpg",), 3), (("b.jpg", "x.jpg"), 2)])
+def test_a_bag_that_was_made_of_images_says_itself_which_frame_is_which(
+    made_bag, tmp_path, images, count
+):
+    assert _labelled_frames(made_bag, tmp_path / "labels", images) == count
+
+
+def test_labels_of_other_images_are_not_taken_for_those_of_a_made_bag(made_bag, tmp_path):
+    with pytest.raises(InputError, match=r"none of their names, and there are 2 of them for 5"):
+        _labelled_frames(made_bag, tmp_path / "labels", ("x.jpg", "y.jpg"))
+    words = {"order": str(tmp_path / "labels2")}
+    assert _labelled_frames(made_bag, tmp_path / "labels2", ("x.jpg", "y.jpg"), **words) == 2
+
+
+def test_images_with_other_names_are_found_by_number_where_they_are_as_many(made_bag, tmp_path):
+    images = [f"frame_{number}.jpg" for number in range(5)]
+    assert _labelled_frames(made_bag, tmp_path / "labels", images) == 5

@@ -55,9 +55,10 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open[-1:] == ["style"]:
             return
-        self.sections[self._section] += data
+        read = data.replace("\N{NO-BREAK SPACE}", " ")  # as people see it
+        self.sections[self._section] += read
         if self.parts and self._section:
-            self.parts[-1] += data
+            self.parts[-1] += read
 
 
 def distribution(p50_s, count=5):
@@ -174,7 +175,7 @@ class Evaluation:
 
     def write_samples(self, label="car") -> None:
         """Draw a detection into the first and last frame."""
-        samples = SampleFrames(self.path, {"/camera": 2})
+        samples = SampleFrames(self.path / "samples/samples.json", {"/camera": 2})
         found = Detection(class_id=2, label=label, score=0.9, x_min=5, y_min=5, x_max=40, y_max=30)
         result = DetectionResult(detections=(found,), width=64, height=48)
         for number in range(2):

@@ -75,6 +75,7 @@ def test_every_figure_stands_in_its_section(evaluation):
     for section, words in expected.items():
         for word in words.split("|"):
             assert word in page.sections[section] or word in page.sections[""], (section, word)
+    assert "of which 4.0&nbsp;ms stalled" in page.html  # no line ends between the two
 
 
 def test_accuracy_is_shown_by_task_and_class_and_with_the_way_labels_met(evaluation):
