@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
@@ -48,6 +48,13 @@ class HostQueue:
     def bring(self, inputs: Any, caller: object | None) -> Any:
         """Return the inputs as they are."""
         return inputs
+
+    def issue(self, run: Callable[[], None]) -> None:
+        """Do it."""
+        run()
+
+    def open_graphs(self) -> None:
+        """There are none."""
 
     def begin(self) -> None:
         """The runner takes the times."""
