@@ -62,7 +62,7 @@ _NO_DEVICE = "the device has no graphs"
 _NO_ROOM = "the budget leaves no room for their memory"
 _NOT_PLAIN = "{} are no plain tensors and constants"
 _OTHER_VALUES = "a replay gave other values than the network"
-_FAULTED = "it used weights out of the traced order"
+_OTHER_ORDER = "it used weights out of the traced order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +222,8 @@ class InferenceGraphs:
         if inference.reads is None or runner.access.seat is not seat:
             return output, inference  # there is a new plan; the next inference is watched
         self._tried = seat
-        if inference.faults:
-            self._reason = _FAULTED
+        if not runner.access.went_as_traced:
+            self._reason = _OTHER_ORDER
         elif seen[0].reason:
             self._give_up(seen[0].reason)
         elif not all(is_plain(leaf) for leaf in tree_leaves(output)):

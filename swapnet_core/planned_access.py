@@ -145,6 +145,11 @@ class PlannedAccess:
         """The newest reads by the plan; None where the inference began by another one."""
         return None if self._has_moved else self._lane.reads
 
+    @property
+    def went_as_traced(self) -> bool:
+        """Whether the newest inference made all accesses in the traced order: no fault, no less."""
+        return not self._is_plan_over and self._cursor == len(self._expected) - 1
+
     def holds(self, tensor: torch.Tensor) -> bool:
         """Tell whether a tensor's bytes are in a slot."""
         return self._region.holds(tensor)
@@ -206,9 +211,9 @@ class PlannedAccess:
         Raises:
             NetworkError: weights were not accessed as in the trace.
         """
-        is_whole = self._cursor == len(self._expected) - 1
+        went_as_traced = self.went_as_traced
         self.abort()
-        if not is_whole:
+        if not went_as_traced:
             raise _not_as_traced()
 
     def _go_to_start(self) -> None:
@@ -230,11 +235,11 @@ class PlannedAccess:
             NetworkError: it keeps a weight that was used out of order; see `CopyMemory`.
         """
         self._leave()
-        if self._is_plan_over or self._cursor < len(self._expected) - 1:
-            self._lane.abort()  # a fault, or fewer layers ran than were traced
-            self._faulted.check_over()
-        else:
+        if self.went_as_traced:
             self._lane.finish()
+        else:
+            self._lane.abort()
+            self._faulted.check_over()
 
     def abort(self) -> None:
         """End an inference that raised, or a pass that is captured."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import os
@@ -15,7 +16,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map_only
 
 from swapnet_core import (
     BudgetTooSmallError,
@@ -24,9 +25,11 @@ from swapnet_core import (
     SwapRuntime,
     device_profile,
 )
+from swapnet_core import runtime as runtime_module
 from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
 from swapnet_core.regions import JoinedRegion
+from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
 from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
@@ -41,6 +44,7 @@ from swapnet_core.testing import (
 )
 
 _PLENTY = "1GiB"
+_SIMULATED = "simulated "
 _PATIENCE_S = 30.0
 _CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
@@ -178,6 +182,58 @@ def smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes
+
+
+class Gpu:
+    """A device, and runtimes on it.
+
+    Attributes:
+        calls: of a simulated device; None of a real one.
+    """
+
+    smallest = staticmethod(smallest_budget)
+
+    def __init__(self, name: str, cache_dir: Path, patch: pytest.MonkeyPatch) -> None:
+        self._name = name
+        self._cache_dir = cache_dir
+        self.kind = name.removeprefix(_SIMULATED).partition(":")[0]
+        self.calls = SimulatedCuda(5) if name.startswith(_SIMULATED) else None
+        if self.calls is not None:
+            hardware = simulated_hardware(self.calls, self.kind)
+            patch.setattr(runtime_module, "choose_hardware", lambda device: hardware)
+            patch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
+        self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
+
+    def open(self, budget: str | int = _PLENTY, host_budget: str | int = 0) -> SwapRuntime:
+        return SwapRuntime(
+            budget, device=self._name, cache_dir=self._cache_dir, host_budget=host_budget
+        )
+
+    def expect(self, network: nn.Module, *inputs: torch.Tensor) -> Any:
+        """What the plain network gives on the device, on the CPU."""
+        plain = copy.deepcopy(network).to(self.device)
+        with torch.inference_mode():
+            output = plain(*(tensor.to(self.device) for tensor in inputs))
+            return tree_map_only(torch.Tensor, torch.Tensor.cpu, output)
+
+
+@pytest.fixture(
+    params=[
+        f"{_SIMULATED}cuda",
+        pytest.param(f"{_SIMULATED}unified", marks=pytest.mark.slow),
+        pytest.param("cuda:0", marks=pytest.mark.gpu),
+        pytest.param("unified:0", marks=pytest.mark.gpu),
+    ]
+)
+def gpu(
+    request: pytest.FixtureRequest, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Gpu]:
+    """A simulated device, and a real one if there is one; all memory is given back in the end."""
+    gpu = Gpu(request.param, cache_dir, monkeypatch)
+    yield gpu
+    if gpu.calls is not None:
+        assert gpu.calls.held.device_bytes == 0
+        assert gpu.calls.held.pinned_bytes == 0
 
 
 @pytest.fixture
