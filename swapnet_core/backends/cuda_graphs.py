@@ -112,13 +112,15 @@ class TorchGraphPool:
         return TorchGraph(graph)
 
     def close(self) -> None:
-        """See `GraphPool`. cudaFree waits for the device."""
+        """See `GraphPool`."""
         graphs, self._graphs = self._graphs, []
+        if not graphs:
+            return
+        torch.cuda.default_stream(self._device).synchronize()  # where they are replayed
         for graph in graphs:
             graph.reset()
-        if graphs:
-            with torch.cuda.device(self._device):
-                torch.cuda.empty_cache()
+        with torch.cuda.device(self._device):
+            torch.cuda.empty_cache()
 
     def _give_up(self) -> None:
         """End what is begun, for nothing."""

@@ -6,7 +6,6 @@ See [Note: graphs] in `graphs.py`. A simulated device does replays as late as it
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -475,9 +474,6 @@ _BROKEN_RULES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "the output is not waited for": lambda patch: patch.setattr(
         SimulatedCuda, "wait_for", lambda *_: None
     ),
-    "graphs outlive their plan": lambda patch: patch.setattr(
-        graphs.InferenceGraphs, "void_unless", lambda *_: None
-    ),
 }
 
 
@@ -491,6 +487,25 @@ _BROKEN_RULES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def test_a_simulated_device_shows_a_broken_rule(
     gpu: Gpu, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
+    if gpu.calls is None or (gpu.kind == "unified" and "wait for" in rule):
+        pytest.skip("a real device might be right by luck, and a shared memory has no copies")
+    network = _Net().eval()
+    plain = copy.deepcopy(network)
+    with gpu.open() as opened:
+        model = _load(opened, network)
+        _stream(opened, gpu, model)
+        assert not _is_wrong_somewhere(gpu, model, plain)
+        with monkeypatch.context() as patch:
+            _BROKEN_RULES[rule](patch)
+            assert _is_wrong_somewhere(gpu, model, plain)
+        for queue in Queue:
+            gpu.calls.wait_for(queue)
+
+
+@pytest.mark.slow
+def test_a_simulated_device_shows_graphs_that_outlive_their_plan(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if gpu.calls is None:
         pytest.skip("a real device might be right by luck")
     network = _Net().eval()
@@ -498,28 +513,23 @@ def test_a_simulated_device_shows_a_broken_rule(
     with gpu.open() as opened:
         model = _load(opened, network)
         _stream(opened, gpu, model)
-        assert not _is_wrong_somewhere(gpu, opened, model, plain)
         with monkeypatch.context() as patch:
-            _BROKEN_RULES[rule](patch)
-            assert _is_wrong_somewhere(gpu, opened, model, plain)
-        for queue in Queue:
-            gpu.calls.wait_for(queue)
+            patch.setattr(graphs.InferenceGraphs, "void_unless", lambda *_: None)
+            opened.set_budget(opened.report().budget_bytes + 128 * 1024)
+            assert _differs(gpu, model, plain)
         opened.set_budget("1GiB")
+        assert not _differs(gpu, model, plain)
 
 
-def _is_wrong_somewhere(gpu: Gpu, opened: SwapRuntime, model: Any, plain: nn.Module) -> bool:
-    """Replay often, late, and once after a new plan."""
-    dice, wrong = random.Random(1), False
+def _is_wrong_somewhere(gpu: Gpu, model: SwappedModel, plain: nn.Module) -> bool:
+    """Replay often, late."""
     with _late(gpu):
-        for _ in range(6):
-            image = _image()
-            wrong |= _differs(gpu, model, plain, image)
-    opened.set_budget(opened.report().budget_bytes + dice.randrange(1, 4) * 65536)
-    return wrong | _differs(gpu, model, plain, _image())
+        return any(_differs(gpu, model, plain) for _ in range(12))
 
 
-def _differs(gpu: Gpu, model: SwappedModel, plain: nn.Module, image: torch.Tensor) -> bool:
+def _differs(gpu: Gpu, model: SwappedModel, plain: nn.Module) -> bool:
+    image = _image()
     try:
         return not _same(model(image), gpu.expect(plain, image))
-    except InvariantError:
+    except (InvariantError, IndexError):  # the other plan has fewer uses
         return True
