@@ -62,8 +62,8 @@ _NO_DEVICE = "the device has no graphs"
 _NO_ROOM = "the budget leaves no room for their memory"
 _NOT_PLAIN = "{} are no plain tensors and constants"
 _OTHER_VALUES = (
-    "a replay gave other values than the network: it draws random numbers, keeps state, or computes "
-    "with kernels that are not deterministic"
+    "a replay gave other values than the network: it draws random numbers, keeps state, or "
+    "computes with kernels that are not deterministic"
 )
 _OTHER_ORDER = "it used weights out of the traced order"
 
