@@ -130,14 +130,15 @@ class TorchGraphPool:
 
     def _end_for_allocators(self, graph: torch.cuda.CUDAGraph) -> None:
         """See [Note: captures], "A capture that fails"."""
-        _failed.append(graph)
         torch_c: Any = torch._C  # torch before 2.8 has the other name
         names = ("_cuda_endAllocateToPool", "_cuda_endAllocateCurrentStreamToPool")
         end = next(getattr(torch_c, name) for name in names if hasattr(torch_c, name))
         try:
             end(self._device.index, self._pool)
         except RuntimeError:
-            return  # it had come further than that
+            graph.reset()  # they know: the capture was over, and what came after it failed
+            return
+        _failed.append(graph)
         torch._C._cuda_releasePool(self._device.index, self._pool)
 
     def __repr__(self) -> str:

@@ -26,6 +26,7 @@ from swapnet_core import (
     device_profile,
 )
 from swapnet_core import runtime as runtime_module
+from swapnet_core.hardware import choose_hardware
 from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
 from swapnet_core.regions import JoinedRegion
@@ -85,9 +86,13 @@ st.register_type_strategy(
 
 @pytest.fixture(scope="session")
 def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which the device is measured already."""
+    """A cache directory in which the devices are measured already."""
     root = tmp_path_factory.mktemp("measured")
-    device_profile.load_or_measure(root)
+    kinds = ("cpu", "cuda", "unified") if torch.cuda.is_available() else ("cpu",)
+    for kind in kinds:
+        hardware = choose_hardware(kind)
+        device_profile.load_or_measure(root, hardware)
+        hardware.backend.close()
     return root
 
 
