@@ -31,7 +31,7 @@ from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
-from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
@@ -40,6 +40,7 @@ from swapnet_core.testing import (
     SimulatedBackend,
     SimulatedRegion,
     open_leases,
+    run_steps,
     simulated_profile,
     stored_pattern,
 )
@@ -298,21 +299,10 @@ class Bench:
 
     def run(self, stop_after: int | None = None) -> None:
         """One inference; `stop_after` breaks it off after so many steps."""
-        self.lane.begin()
-        current = NO_STEP
-        for number, cell in enumerate(self._steps):
-            if number == stop_after:
-                self.lane.abort()
-                return
-            use = self.plan.step_uses[number]
-            if use not in (NO_STEP, current):
-                self.lane.enter(use)
-                current = use
-            self._check(self._cell_block[cell])
-        self.lane.finish()
+        run_steps(self.lane, self._steps, self._check, stop_after)
 
-    def _check(self, block_index: int) -> None:
-        block = self.plan.blocks[block_index]
+    def _check(self, step: int) -> None:
+        block = self.plan.blocks[self._cell_block[self._steps[step]]]
         border = self.plan.stream_bytes
         part = self.resident if block.is_resident else self.streaming
         begin = block.slot_offset_bytes - border * block.is_resident
