@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves
 
+from swapnet_core.operator_mode import OperatorMode
 from swapnet_core.tiled_weight import TiledWeight
 
 _CONSTANTS = (type(None), bool, int, float, complex, str, torch.dtype, torch.device)
@@ -68,7 +68,7 @@ def reads_values(func: Any) -> bool:
     return not _READING_TAGS.isdisjoint(func.tags) or func._schema.name in _READING_NAMES
 
 
-class CaptureWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
+class CaptureWatch(OperatorMode):
     """Sees the operators of one inference. See [Note: what is frozen].
 
     Attributes:
@@ -82,22 +82,14 @@ class CaptureWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             device: that the network runs on.
             inputs: of the network, on the device.
         """
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
+        super().__init__(passed=TiledWeight)
         self.reason = ""
         self._device = device
         self._inputs = {_address(leaf) for leaf in tensors_in(inputs)}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be wrapped by torch, which would import its compiler: 80 MiB."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if TiledWeight in types:
-            return NotImplemented  # it calls the operators that are to be seen
-        result = func(*args, **(kwargs or {}))
+    def run(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Run an operator, and look at it."""
+        result = func(*args, **kwargs)
         if not self.reason:
             self.reason = self._look_at(func, tensors_in((args, kwargs)), tensors_in(result))
         return result

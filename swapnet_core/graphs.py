@@ -50,7 +50,7 @@ from swapnet_core.holding import Seat
 from swapnet_core.lane import Lane
 from swapnet_core.recording import Inference
 from swapnet_core.reports import GraphStats
-from swapnet_core.runner import Runner
+from swapnet_core.runner import Compute, Runner
 from swapnet_core.sizes import MIB, format_size
 from swapnet_core.specs import NO_STEP, round_up
 
@@ -99,6 +99,19 @@ class GraphWish:
         input_bytes = sum(tensor.nbytes for tensor in tensors_in((tuple(inputs), dict(kwargs))))
         pool_bytes = round_up(activation_bytes, _SEGMENT_BYTES) + _LARGE_SEGMENT_BYTES
         return cls(signature=Signature.of(inputs, kwargs), room_bytes=pool_bytes + input_bytes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """One call of the network; see `Runner.run`."""
+
+    inputs: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    caller: object | None
+
+    def run_by(self, runner: Runner, compute: Compute) -> tuple[Any, Inference]:
+        """Run it."""
+        return runner.run_by(compute, self.inputs, self.kwargs, self.caller)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,20 +182,17 @@ class InferenceGraphs:
         caller: object | None = None,
     ) -> tuple[Any, Inference]:
         """Run one inference: by graphs, or as `Runner.run` does; see there."""
+        call = _Call(inputs, kwargs, caller)
         seat = runner.access.seat
         self.void_unless(seat.lane)
-        if self._is_off or Signature.of(inputs, kwargs) != self._wish.signature:
-            return runner.run(inputs, kwargs, caller)
-        if self._captured is not None:
-            result = self._run_captured(self._captured, runner, inputs, kwargs, caller)
+        is_of_the_kind = Signature.of(inputs, kwargs) == self._wish.signature
+        if is_of_the_kind and self._captured is not None:
+            result = self._run_captured(self._captured, runner, call)
             self._replays += 1
             return result
-        if seat is self._tried:
-            return runner.run(inputs, kwargs, caller)
-        if not seat.plan.graph_bytes:
-            self._tried, self._reason = seat, _NO_ROOM
-            return runner.run(inputs, kwargs, caller)
-        return self._run_and_capture(runner, seat, inputs, kwargs, caller)
+        if is_of_the_kind and self._may_capture(seat):
+            return self._run_and_capture(runner, seat, call)
+        return call.run_by(runner, runner.compute)
 
     def void_unless(self, lane: Lane | None) -> None:
         """Give the graphs back, unless they are of this lane."""
@@ -199,19 +209,21 @@ class InferenceGraphs:
             del captured  # and with it the tensors in the pool
             pool.close()
 
+    def _may_capture(self, seat: Seat) -> bool:
+        """Tell whether this plan is worth a first trial."""
+        if self._is_off or seat is self._tried:
+            return False
+        if seat.plan.graph_bytes:
+            return True
+        self._tried, self._reason = seat, _NO_ROOM
+        return False
+
     def _give_up(self, reason: str) -> None:
         """For good."""
         self.close()
         self._is_off, self._reason = True, reason
 
-    def _run_and_capture(
-        self,
-        runner: Runner,
-        seat: Seat,
-        inputs: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        caller: object | None,
-    ) -> tuple[Any, Inference]:
+    def _run_and_capture(self, runner: Runner, seat: Seat, call: _Call) -> tuple[Any, Inference]:
         """Run an ordinary inference under watch; capture one like it if nothing speaks against."""
         seen: list[CaptureWatch] = []
 
@@ -221,7 +233,7 @@ class InferenceGraphs:
             with watch:
                 return runner.compute(inputs, kwargs)
 
-        output, inference = runner.run_by(compute, inputs, kwargs, caller)
+        output, inference = call.run_by(runner, compute)
         if inference.reads is None or runner.access.seat is not seat:
             return output, inference  # there is a new plan; the next inference is watched
         self._tried = seat
@@ -231,19 +243,17 @@ class InferenceGraphs:
             self._give_up(seen[0].reason)
         elif not all(is_plain(leaf) for leaf in tree_leaves(output)):
             self._give_up(_NOT_PLAIN.format("outputs"))
-        elif self._capture(runner, seat, inputs, kwargs):
-            self._compare(runner, inputs, kwargs, output)
+        elif self._capture(runner, seat, call):
+            self._compare(runner, call, output)
         return output, inference
 
-    def _capture(
-        self, runner: Runner, seat: Seat, inputs: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> bool:
+    def _capture(self, runner: Runner, seat: Seat, call: _Call) -> bool:
         """Capture an inference; False where that cannot be, or takes too much memory."""
         pool = self._backend.queue.open_graphs()
         if pool is None:
             raise InvariantError("a device has lost its graphs")
         try:
-            captured = _capture(pool, runner, seat, inputs, kwargs)
+            captured = _capture(pool, runner, seat, call)
         except Exception as error:  # `stats` tells; the network runs as ever
             pool.close()
             self._give_up(f"it cannot be captured: {type(error).__name__}: {error}")
@@ -263,15 +273,13 @@ class InferenceGraphs:
         )
         return False
 
-    def _compare(
-        self, runner: Runner, inputs: Sequence[Any], kwargs: Mapping[str, Any], expected: Any
-    ) -> None:
+    def _compare(self, runner: Runner, call: _Call, expected: Any) -> None:
         """Replay what was captured with the inputs of the inference before it."""
         captured = self._captured
         if captured is None:
             return
         try:
-            output, _ = self._run_captured(captured, runner, inputs, kwargs, None)
+            output, _ = self._run_captured(captured, runner, call)
         except SwapNetError:  # a block cannot be read, or the network was closed: the next one says
             self.close()
             return
@@ -279,12 +287,7 @@ class InferenceGraphs:
             self._give_up(_OTHER_VALUES)
 
     def _run_captured(
-        self,
-        captured: _Captured,
-        runner: Runner,
-        inputs: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        caller: object | None,
+        self, captured: _Captured, runner: Runner, call: _Call
     ) -> tuple[Any, Inference]:
         def compute(inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             begin_s = time.perf_counter()
@@ -301,19 +304,13 @@ class InferenceGraphs:
             runner.access.moved_s = time.perf_counter() - begin_s
             return runner.compute(inputs, kwargs)
 
-        return runner.run_by(compute, inputs, kwargs, caller)
+        return call.run_by(runner, compute)
 
     def __repr__(self) -> str:
         return f"<InferenceGraphs {self._reason or 'in use'}>"
 
 
-def _capture(
-    pool: GraphPool,
-    runner: Runner,
-    seat: Seat,
-    inputs: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> _Captured:
+def _capture(pool: GraphPool, runner: Runner, seat: Seat, call: _Call) -> _Captured:
     """Let a network compute with nothing done, and keep what it issued."""
     access = runner.access
     pieces: list[tuple[int, Graph]] = []
@@ -326,7 +323,7 @@ def _capture(
         pool.begin()
 
     with access.queue.running(), torch.inference_mode():
-        brought = access.queue.bring((tuple(inputs), dict(kwargs)), None)
+        brought = access.queue.bring((tuple(call.inputs), dict(call.kwargs)), call.caller)
         # Of their own: not what the caller has, and the same as long as there are graphs.
         held = tree_map_only(torch.Tensor, torch.clone, brought)
         access.start_capture(cut)

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from swapnet_core.backends.cuda_graphs import CAPTURE_MODE
 from swapnet_core.capturable import reads_values, tensors_in
 from swapnet_core.errors import InvariantError
+from swapnet_core.operator_mode import OperatorMode
 from swapnet_core.tiled_weight import TiledWeight
 
 _GARBAGE = 0xA5
@@ -203,22 +203,13 @@ class SimulatedGraphPool:
         return f"<SimulatedGraphPool {self._graphs} graphs>"
 
 
-class _Notes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
+class _Notes(OperatorMode):
     def __init__(self, pool: SimulatedGraphPool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
+        super().__init__(passed=TiledWeight)
         self._pool = pool
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be wrapped by torch, which would import its compiler."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if TiledWeight in types:
-            return NotImplemented  # it calls the operators that are to be seen
-        return self._pool.note(func, args, kwargs or {})
+    def run(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        return self._pool.note(func, args, kwargs)
 
 
 def _address(tensor: torch.Tensor) -> int:
