@@ -68,6 +68,23 @@ def reads_values(func: Any) -> bool:
     return not _READING_TAGS.isdisjoint(func.tags) or func._schema.name in _READING_NAMES
 
 
+def written_by(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    """Return the tensors that an operator writes into."""
+    schema = func._schema
+    if not schema.is_mutable:
+        return []
+    named = {
+        argument.name: value for argument, value in zip(schema.arguments, args, strict=False)
+    } | dict(kwargs)
+    return tensors_in(
+        [
+            named.get(argument.name)
+            for argument in schema.arguments
+            if argument.alias_info is not None and argument.alias_info.is_write
+        ]
+    )
+
+
 class CaptureWatch(OperatorMode):
     """Sees the operators of one inference. See [Note: what is frozen].
 
@@ -85,13 +102,17 @@ class CaptureWatch(OperatorMode):
         super().__init__(passed=TiledWeight)
         self.reason = ""
         self._device = device
-        self._inputs = {_address(leaf) for leaf in tensors_in(inputs)}
+        self._inputs = {_address(leaf) for leaf in tensors_in(inputs) if leaf.numel()}
 
     def run(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """Run an operator, and look at it."""
         result = func(*args, **kwargs)
         if not self.reason:
             self.reason = self._look_at(func, tensors_in((args, kwargs)), tensors_in(result))
+        if not self.reason and any(
+            _address(tensor) in self._inputs for tensor in written_by(func, args, kwargs)
+        ):
+            self.reason = f"it writes into its inputs ({func})"
         return result
 
     def _look_at(
@@ -102,8 +123,6 @@ class CaptureWatch(OperatorMode):
             return f"it reads values from the device ({func})"
         if crosses((*given, *made), self._device):
             return f"it copies between host and device ({func})"
-        if func._schema.is_mutable and given and _address(given[0]) in self._inputs:
-            return f"it writes into its inputs ({func})"
         return ""
 
 

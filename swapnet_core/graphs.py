@@ -114,9 +114,9 @@ class _Call:
         return runner.run_by(compute, self.inputs, self.kwargs, self.caller)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Captured:
-    """An inference.
+    """An inference; changed by `close` only.
 
     Attributes:
         seat: what it was captured by.
@@ -132,6 +132,11 @@ class _Captured:
     inputs: tuple[torch.Tensor, ...]
     output: Any
     size_bytes: int
+
+    def close(self) -> None:
+        """Give everything back, whoever still has this object: a replay may be on its way."""
+        self.pieces, self.inputs, self.output = (), (), None
+        self.pool.close()
 
 
 class InferenceGraphs:
@@ -190,8 +195,10 @@ class InferenceGraphs:
             result = self._run_captured(self._captured, runner, call)
             self._replays += 1
             return result
-        if is_of_the_kind and self._may_capture(seat):
-            return self._run_and_capture(runner, seat, call)
+        if is_of_the_kind and not self._is_off and seat is not self._tried:
+            if seat.plan.graph_bytes:
+                return self._run_and_capture(runner, seat, call)
+            self._tried, self._reason = seat, _NO_ROOM
         return call.run_by(runner, runner.compute)
 
     def void_unless(self, lane: Lane | None) -> None:
@@ -205,18 +212,7 @@ class InferenceGraphs:
         captured, self._captured = self._captured, None
         self._tried = None
         if captured is not None:
-            pool = captured.pool
-            del captured  # and with it the tensors in the pool
-            pool.close()
-
-    def _may_capture(self, seat: Seat) -> bool:
-        """Tell whether this plan is worth a first trial."""
-        if self._is_off or seat is self._tried:
-            return False
-        if seat.plan.graph_bytes:
-            return True
-        self._tried, self._reason = seat, _NO_ROOM
-        return False
+            captured.close()
 
     def _give_up(self, reason: str) -> None:
         """For good."""
@@ -348,14 +344,15 @@ def _replay(
 ) -> tuple[Any, bool]:
     """Replay an inference; False where a new plan came in between."""
     access = runner.access
-    given = tensors_in((inputs, kwargs))
-    access.queue.issue(lambda: _copy(captured.inputs, given))
+    held, given = captured.inputs, tensors_in((inputs, kwargs))
+    access.queue.issue(lambda: _copy(held, given))
     for use, graph in captured.pieces:
         if not access.enter(use):
             return None, False
         graph.replay()
     output = tree_map_only(torch.Tensor, torch.empty_like, captured.output)
-    access.queue.issue(lambda: _copy(tensors_in(output), tensors_in(captured.output)))
+    made, computed = tensors_in(output), tensors_in(captured.output)
+    access.queue.issue(lambda: _copy(made, computed))
     access.skip_to_end()
     return output, True
 

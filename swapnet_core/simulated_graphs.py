@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 
 from swapnet_core.backends.cuda_graphs import CAPTURE_MODE
-from swapnet_core.capturable import reads_values, tensors_in
+from swapnet_core.capturable import reads_values, tensors_in, written_by
 from swapnet_core.errors import InvariantError
 from swapnet_core.operator_mode import OperatorMode
 from swapnet_core.tiled_weight import TiledWeight
@@ -164,10 +164,12 @@ class SimulatedGraphPool:
         if reads_values(func):
             self.refuse(str(func))
         given = tensors_in((args, kwargs))
-        if func._schema.is_mutable:
+        written = written_by(func, args, kwargs)
+        if len(written) > 1:
+            raise InvariantError(f"{func} is not simulated while capturing")
+        if written:
             self._noted.append(_Noted(func, args, kwargs, ()))
-            written = _written(func, args, kwargs)
-            return func(*args, **kwargs) if self._is_made_here(written) else written
+            return func(*args, **kwargs) if self._is_made_here(*written) else written[0]
         result = func(*args, **kwargs)
         outputs = tensors_in(result)
         before = {_address(tensor) for tensor in given}
@@ -214,20 +216,6 @@ class _Notes(OperatorMode):
 
 def _address(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
-
-
-def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> torch.Tensor:
-    """Return the one tensor that an operator writes into."""
-    arguments = zip(func._schema.arguments, args, strict=False)
-    named = {argument.name: value for argument, value in arguments} | dict(kwargs)
-    written = [
-        named[argument.name]
-        for argument in func._schema.arguments
-        if argument.alias_info is not None and argument.alias_info.is_write
-    ]
-    if len(written) != 1 or not isinstance(written[0], torch.Tensor):
-        raise InvariantError(f"{func} is not simulated while capturing")
-    return written[0]
 
 
 def _spoil(tensor: torch.Tensor) -> None:

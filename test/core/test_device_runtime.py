@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from swapnet_core import BudgetTooSmallError, InputError, SwapRuntime, device_profile, runtime
+from swapnet_core import (
+    BudgetTooSmallError,
+    InputError,
+    SwapRuntime,
+    device_profile,
+    hardware,
+    runtime,
+)
 from swapnet_core.errors import NetworkError, OutOfMemoryError
 from swapnet_core.hardware import choose_hardware
 from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
@@ -205,6 +213,19 @@ def test_a_device_that_is_full(cache_dir: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         opened.load("net", network, (image,))
     assert calls.held.device_bytes == 0
+
+
+@pytest.mark.parametrize(("is_integrated", "kind"), [(1, "unified"), (0, "cuda")])
+def test_auto_picks_by_what_the_device_reports(
+    monkeypatch: pytest.MonkeyPatch, is_integrated: int, kind: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    properties = SimpleNamespace(is_integrated=is_integrated)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    for name, found in (("_discrete", "cuda"), ("_shared", "unified")):
+        monkeypatch.setattr(hardware, name, lambda device, found=found: (found, device))
+    assert choose_hardware("auto") == (kind, torch.device("cuda", 0))
 
 
 def test_devices_that_are_not_there() -> None:
