@@ -25,6 +25,7 @@ from swapnet_core import (
     SwapRuntime,
     device_profile,
 )
+from swapnet_core import device_profile as profiles
 from swapnet_core import runtime as runtime_module
 from swapnet_core.hardware import choose_hardware
 from swapnet_core.lane import Lane
@@ -87,13 +88,9 @@ st.register_type_strategy(
 
 @pytest.fixture(scope="session")
 def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which the devices are measured already."""
+    """A cache directory in which the device is measured already."""
     root = tmp_path_factory.mktemp("measured")
-    kinds = ("cpu", "cuda", "unified") if torch.cuda.is_available() else ("cpu",)
-    for kind in kinds:
-        hardware = choose_hardware(kind)
-        device_profile.load_or_measure(root, hardware)
-        hardware.backend.close()
+    device_profile.load_or_measure(root)
     return root
 
 
@@ -159,7 +156,7 @@ def _check_bits(
     with SwapRuntime(_PLENTY, cache_dir=cache_dir) as runtime:
         model = runtime.load("network", network, calls[0], example_kwargs=kwargs)
         _compare(model, calls, kwargs, expected)
-        runtime.set_budget(smallest_budget(runtime))
+        runtime.set_budget(_smallest_budget(runtime))
         for _ in range(2):
             _compare(model, calls, kwargs, expected)
         report = runtime.report()
@@ -183,11 +180,26 @@ def _compare(
                 assert leaf == wanted_leaf
 
 
-def smallest_budget(runtime: SwapRuntime) -> int:
+@pytest.fixture
+def smallest_budget() -> Callable[[SwapRuntime], int]:
     """Ask a runtime for the smallest budget that its networks accept."""
+    return _smallest_budget
+
+
+def _smallest_budget(runtime: SwapRuntime) -> int:
     with pytest.raises(BudgetTooSmallError) as refused:
         runtime.set_budget(1)
     return refused.value.needed_bytes
+
+
+@pytest.fixture(scope="session")
+def measured_gpu(measured_storage: Path) -> None:
+    """Measure the first GPU once, if there is one: every `cache_dir` after this has it."""
+    if torch.cuda.is_available():
+        for kind in ("cuda", "unified"):
+            found = choose_hardware(kind)
+            profiles.load_or_measure(measured_storage, found)
+            found.backend.close()
 
 
 class Gpu:
@@ -197,7 +209,7 @@ class Gpu:
         calls: of a simulated device; None of a real one.
     """
 
-    smallest = staticmethod(smallest_budget)
+    smallest = staticmethod(_smallest_budget)
 
     def __init__(self, name: str, cache_dir: Path, patch: pytest.MonkeyPatch) -> None:
         self._name = name
@@ -205,9 +217,9 @@ class Gpu:
         self.kind = name.removeprefix(_SIMULATED).partition(":")[0]
         self.calls = SimulatedCuda(5) if name.startswith(_SIMULATED) else None
         if self.calls is not None:
-            hardware = simulated_hardware(self.calls, self.kind)
-            patch.setattr(runtime_module, "choose_hardware", lambda device: hardware)
-            patch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
+            found = simulated_hardware(self.calls, self.kind)
+            patch.setattr(runtime_module, "choose_hardware", lambda device: found)
+            patch.setattr(profiles, "load_or_measure", lambda *_: SIMULATED_DEVICE)
         self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
 
     def open(self, budget: str | int = _PLENTY, host_budget: str | int = 0) -> SwapRuntime:
@@ -232,7 +244,10 @@ class Gpu:
     ]
 )
 def gpu(
-    request: pytest.FixtureRequest, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    measured_gpu: None,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Gpu]:
     """A simulated device, and a real one if there is one; all memory is given back in the end."""
     gpu = Gpu(request.param, cache_dir, monkeypatch)

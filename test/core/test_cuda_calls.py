@@ -17,7 +17,7 @@ from swapnet_core.backends.base import GraphPool
 from swapnet_core.backends.cuda_calls import Queue, TorchCuda, can_register_host_memory
 from swapnet_core.sizes import MIB
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("measured_gpu")]
 
 
 @pytest.fixture

@@ -214,6 +214,32 @@ def test_a_replay_that_meets_a_new_plan_starts_over(
 
 
 @pytest.mark.slow
+def test_a_new_budget_waits_until_a_capture_is_over(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+) -> None:
+    network = _Net().eval()
+    plain = copy.deepcopy(network)
+    with gpu.open() as opened, ThreadPoolExecutor(1) as changes:
+        model = _load(opened, network)
+        start = PlannedAccess.start_capture
+
+        def start_and_move(access: PlannedAccess, enter_block: Callable[[int], None]) -> None:
+            changes.submit(opened.set_budget, "64MiB")
+            wait_until(lambda: access._boundary.is_interrupted)
+            start(access, enter_block)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PlannedAccess, "start_capture", start_and_move)
+            image = _image()
+            assert _same(model(image), gpu.expect(plain, image))
+        assert opened.report().budget_bytes == 64 * MIB
+        for _ in range(2):
+            image = _image()
+            assert _same(model(image), gpu.expect(plain, image))
+        assert _stats(model).is_used
+
+
+@pytest.mark.slow
 def test_other_inputs_than_the_example_s_run_as_ever(gpu: Gpu) -> None:
     network = _Net().eval()
     plain = copy.deepcopy(network)
