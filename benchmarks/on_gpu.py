@@ -1,6 +1,6 @@
 """What issue 6 has to show on a GPU: exact outputs, memory, overlap, latency, graphs, other tools.
 
-    python benchmarks/on_gpu.py --cache-dir DIR [--json FILE] [--device cuda] [--limit-s 270]
+    python benchmarks/on_gpu.py --cache-dir DIR [--json FILE] [--device cuda] [--limit-s 240]
 
 Every network is a process of its own. What there was no time for is named in the result.
 """
@@ -132,7 +132,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--limit-s", type=float, default=270.0)
+    parser.add_argument("--limit-s", type=float, default=240.0)
     parser.add_argument("--check", help="measure one network, and print its rows as JSON")
     parser.add_argument("--rivals", help="compare one network with other tools, likewise")
     parser.add_argument("--short", action="store_true", help="a short run, for compute-sanitizer")

@@ -121,15 +121,26 @@ class CaptureWatch(OperatorMode):
         is_there = [tensor.device.type == self._device.type for tensor in given]
         if any(is_there) and reads_values(func):
             return f"it reads values from the device ({func})"
-        if crosses((*given, *made), self._device):
+        if crosses(given, made, self._device):
             return f"it copies between host and device ({func})"
         return ""
 
 
-def crosses(tensors: Sequence[torch.Tensor], device: torch.device) -> bool:
-    """Tell whether some tensors lie on the device, and others do not; numbers go with a kernel."""
-    types = {tensor.device.type for tensor in tensors if tensor.dim() and tensor.numel()}
-    return device.type in types and len(types) > 1
+def crosses(
+    given: Sequence[torch.Tensor], made: Sequence[torch.Tensor], device: torch.device
+) -> bool:
+    """Tell whether an operator brings tensors from the host to the device, or back.
+
+    A single number of the host beside tensors of the device goes with the kernel.
+    """
+
+    def is_there(tensor: torch.Tensor) -> bool:
+        return tensor.device.type == device.type
+
+    if any(is_there(tensor) for tensor in given):
+        with_bytes = [tensor for tensor in (*given, *made) if tensor.dim() and tensor.numel()]
+        return not all(is_there(tensor) for tensor in (*with_bytes, *made))
+    return bool(given) and any(is_there(tensor) for tensor in made)
 
 
 def tensors_in(values: Any) -> list[torch.Tensor]:

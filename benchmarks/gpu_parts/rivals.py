@@ -25,7 +25,7 @@ from gpu_parts.arms import (
     time_all,
 )
 from gpu_parts.networks import NamedNetwork
-from swapnet_core import BudgetTooSmallError
+from swapnet_core import BudgetTooSmallError, SwappedModel
 
 
 def _to_host_by_accelerate(network: nn.Module, place: torch.device, _: Path) -> None:
@@ -133,10 +133,16 @@ def _compare(rival: _Rival, network: NamedNetwork, device: str, cache_dir: Path)
             ours["with graphs" if cuda_graphs else "without graphs"] = {
                 "latency_s": statistics.median(times_s),
                 "budget_bytes": runtime.report().budget_bytes,
+                "is_replayed": _is_replayed(model),
             }
             model.close()
             runtime.set_budget(2**50)
     return {"theirs": theirs, "ours": ours}
+
+
+def _is_replayed(model: SwappedModel) -> bool:
+    graphs = model.stats().cuda_graphs
+    return graphs is not None and graphs.is_used
 
 
 def _run_theirs(
