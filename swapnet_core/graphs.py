@@ -190,15 +190,14 @@ class InferenceGraphs:
         call = _Call(inputs, kwargs, caller)
         seat = runner.access.seat
         self.void_unless(seat.lane)
-        is_of_the_kind = Signature.of(inputs, kwargs) == self._wish.signature
-        if is_of_the_kind and self._captured is not None:
-            result = self._run_captured(self._captured, runner, call)
-            self._replays += 1
-            return result
-        if is_of_the_kind and not self._is_off and seat is not self._tried:
-            if seat.plan.graph_bytes:
-                return self._run_and_capture(runner, seat, call)
-            self._tried, self._reason = seat, _NO_ROOM
+        if self._is_off or Signature.of(inputs, kwargs) != self._wish.signature:
+            return call.run_by(runner, runner.compute)
+        if self._captured is not None:
+            return self._run_captured(self._captured, runner, call)
+        if seat is not self._tried and seat.plan.graph_bytes:
+            return self._run_and_capture(runner, seat, call)
+        if not seat.plan.graph_bytes:
+            self._reason = _NO_ROOM
         return call.run_by(runner, runner.compute)
 
     def void_unless(self, lane: Lane | None) -> None:
@@ -248,15 +247,18 @@ class InferenceGraphs:
         pool = self._backend.queue.open_graphs()
         if pool is None:
             raise InvariantError("a device has lost its graphs")
+        broken = ""
         try:
             captured = _capture(pool, runner, seat, call)
         except Exception as error:  # `stats` tells; the network runs as ever
-            pool.close()
-            self._give_up(f"it cannot be captured: {type(error).__name__}: {error}")
-            return False
+            broken = f"it cannot be captured: {type(error).__name__}: {error}"
         except BaseException:
             pool.close()
             raise
+        if broken:  # only now: the error's frames had tensors of the pool
+            pool.close()
+            self._give_up(broken)
+            return False
         self._captured = captured
         self._measured_bytes = captured.size_bytes
         if captured.size_bytes <= seat.plan.graph_bytes:
@@ -274,11 +276,13 @@ class InferenceGraphs:
         captured = self._captured
         if captured is None:
             return
+        replays = self._replays
         try:
             output, _ = self._run_captured(captured, runner, call)
         except SwapNetError:  # a block cannot be read, or the network was closed: the next one says
             self.close()
             return
+        self._replays = replays  # it was nobody's inference
         if not _are_same(output, expected):
             self._give_up(_OTHER_VALUES)
 
@@ -294,6 +298,7 @@ class InferenceGraphs:
                 runner.access.abort()
                 raise
             if is_done:
+                self._replays += 1
                 return output
             runner.access.start()
             runner.access.queue.begin()

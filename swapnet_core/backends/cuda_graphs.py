@@ -65,6 +65,7 @@ class TorchGraphPool:
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: list[torch.cuda.CUDAGraph] = []
         self._open: torch.cuda.CUDAGraph | None = None
+        self._is_empty = True
 
     @property
     def size_bytes(self) -> int:
@@ -92,6 +93,7 @@ class TorchGraphPool:
 
     def begin(self) -> None:
         """See `GraphPool`."""
+        self._is_empty = False
         self._open = torch.cuda.CUDAGraph()
         self._open.capture_begin(pool=self._pool, capture_error_mode=CAPTURE_MODE)
 
@@ -113,12 +115,12 @@ class TorchGraphPool:
 
     def close(self) -> None:
         """See `GraphPool`."""
-        graphs, self._graphs = self._graphs, []
-        if not graphs:
+        if self._is_empty:
             return
         torch.cuda.default_stream(self._device).synchronize()  # where they are replayed
-        for graph in graphs:
+        for graph in self._graphs:
             graph.reset()
+        self._graphs, self._is_empty = [], True
         with torch.cuda.device(self._device):
             torch.cuda.empty_cache()
 
