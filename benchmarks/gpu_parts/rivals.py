@@ -121,7 +121,8 @@ def _compare(rival: _Rival, network: NamedNetwork, device: str, cache_dir: Path)
         return {"failed": f"{type(error).__name__}: {error}"}
     finally:
         release(place)
-    with open_arm(rival.host_budget, device, cache_dir) as runtime:
+    host_budget = rival.host_budget if device.startswith("cuda") else 0
+    with open_arm(host_budget, device, cache_dir) as runtime:
         ours = {}
         for cuda_graphs in (False, True):
             model = runtime.load(network.name, network.build(), inputs, cuda_graphs=cuda_graphs)

@@ -77,6 +77,7 @@ def test_rivals_that_are_not_there_are_named(
     assert all(parts._say(row) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_rival_is_compared_at_its_own_peak(parts: Any, tmp_path: Path) -> None:
     rivals = importlib.import_module("gpu_parts.rivals")
     network = importlib.import_module("gpu_parts.networks").NamedNetwork(
