@@ -79,7 +79,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Compare outputs, memory and latency at demand / ratio, in every arm that the device has.
 
-    The swapped network is alone on the device while memory is measured.
+    The swapped network is alone on the device while memory is measured. The pool of graphs comes on
+    top of the budget, so that arms with and without them have the same plan.
 
     Returns:
         Per ratio and arm, figures as JSON takes them; `needed_bytes` where the budget is too small.
@@ -97,8 +98,12 @@ def measure(
         base_bytes = allocated_bytes(place)
         with open_arm(arm.host_budget, device, cache_dir) as runtime:
             model = runtime.load(network.name, network.build(), inputs, cuda_graphs=arm.cuda_graphs)
+            model(*inputs)
+            graphs = model.stats().cuda_graphs
+            pool_bytes = 0 if graphs is None else graphs.size_bytes
             for ratio in ratios:
-                figures = _measure_at(runtime, model, ratio, plain, expected, base_bytes)
+                budget_bytes = int(model.stats().demand_bytes / ratio) + pool_bytes
+                figures = _measure_at(runtime, model, budget_bytes, plain, expected, base_bytes)
                 rows.append({"network": network.name, "arm": arm.name, "ratio": ratio, **figures})
     return rows
 
@@ -167,14 +172,13 @@ def differs_by(output: Any, expected: Any) -> float:
 def _measure_at(
     runtime: SwapRuntime,
     model: SwappedModel,
-    ratio: float,
+    budget_bytes: int,
     plain: _Plain,
     expected: Any,
     base_bytes: int,
 ) -> dict[str, Any]:
-    demand_bytes = model.stats().demand_bytes
     try:
-        runtime.set_budget(int(demand_bytes / ratio))
+        runtime.set_budget(budget_bytes)
     except BudgetTooSmallError as error:
         return {"refused": str(error), "needed_bytes": error.needed_bytes}
     differences: list[float] = []
@@ -188,7 +192,7 @@ def _measure_at(
     overlap = measure_overlap(lambda: model(*plain.inputs), plain.place)
     times = _in_turn(runtime, model, plain)
     return {
-        "demand_bytes": demand_bytes,
+        "demand_bytes": model.stats().demand_bytes,
         "peak_bytes": peak_bytes,
         "largest_difference": max(differences),
         **_facts(runtime, model),

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from swapnet_core import device_profile
+from swapnet_core import device_profile, runtime
+from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
 from swapnet_core.testing import SIMULATED_DEVICE
 
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -26,7 +27,9 @@ def _build() -> nn.Module:
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import the script; the storage is not measured."""
+    """Import the script; its runtimes are on a simulated device, and storage is not measured."""
+    hardware = simulated_hardware(SimulatedCuda(3), "cuda")
+    monkeypatch.setattr(runtime, "choose_hardware", lambda device: hardware)
     monkeypatch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
     monkeypatch.syspath_prepend(str(_BENCHMARKS))
     script = importlib.import_module("on_gpu")
@@ -45,25 +48,27 @@ def test_rows_tell_outputs_memory_latency_and_graphs(
         name="eight layers", build=_build, inputs=(torch.rand(2, 256),)
     )
     rows = parts.measure(network, (1.2, 1000.0), "cpu", tmp_path)
+    arms = ("from storage", "graphs, from storage")
     assert [(row["arm"], row["ratio"]) for row in rows] == [
-        ("from storage", 1.2),
-        ("from storage", 1000.0),
-        ("graphs, from storage", 1.2),
-        ("graphs, from storage", 1000.0),
+        (arm, ratio) for arm in arms for ratio in (1.2, 1000.0)
     ]
     for measured, refused in (rows[:2], rows[2:]):
         assert measured["largest_difference"] == 0.0
         assert measured["bound_s"] >= measured["plain_s"] > 0.0
         assert measured["timeline"]
         assert refused["needed_bytes"] > 0
-    assert "no graphs" in rows[2]["cuda_graphs"]["reason"]
+    assert rows[0]["cuda_graphs"] is None
+    assert rows[2]["cuda_graphs"]["is_used"]
+    assert rows[2]["uses"] == rows[0]["uses"] > 0
+    without = {**rows[2], "cuda_graphs": {"is_used": False, "reason": "no room"}}
+    parts._say(without)
     assert all(parts._say(row) for row in json.loads(json.dumps(rows)))
     assert not parts._say({**rows[0], "peak_bytes": 2**50})
     assert not parts._say({**rows[0], "is_exact": True, "largest_difference": 1e-7})
     assert not parts._say({"network": "n", "arm": "check", "error": "it broke"})
     assert parts._say(parts._run("--check", "resnet18", None, 1.0)[0])
     printed = capsys.readouterr().out
-    assert "exact" in printed
+    assert "exact, no graphs: no room" in printed
     assert "there was no time left" in printed
 
 
@@ -102,4 +107,15 @@ def test_the_short_run_is_right(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["largest_difference"] == 0.0
     assert found["faults"] > 0
-    assert [budget["is_exact"] for budget in found["budgets"]] == [True, True]
+    assert found["are_exact"] == [True, True]
+    assert all(found["streamed_bytes"])
+
+
+@pytest.mark.slow
+def test_the_short_run_replays_what_it_streams(parts: Any, tmp_path: Path) -> None:
+    found = parts.run_short("cpu", tmp_path)
+    assert found["largest_difference"] == 0.0
+    assert found["are_exact"] == [True, True]
+    assert all(found["streamed_bytes"])
+    assert found["graphs"]["is_used"]
+    assert found["graphs"]["graphs"] > 2
