@@ -19,7 +19,7 @@ failed=0
 timeout 60 python3 benchmarks/on_gpu.py --short --cache-dir "$cache" 2>&1 | tee "$OUT/short.log" || failed=1
 if python3 -c "import pytest, hypothesis" 2>/dev/null; then
   # Warnings of another torch than CI's are not what is asked. Other files take seconds to collect.
-  mapfile -t files < <(grep -lw gpu test/core/test_*.py)
+  mapfile -t files < <(grep -rlwE --include='test_*.py' 'gpu|graphed' test/core)
   timeout 95 python3 -m pytest -p no:cacheprovider -q -W default --durations=5 \
     -m "gpu and not slow" "${files[@]}" 2>&1 | tee "$OUT/tests.log" || failed=1
 else

@@ -154,12 +154,7 @@ class SwapRuntime:
         with self._fleet.reserved(name), turn:
             model = self._load(name, network, example, weights, rate_hz, cuda_graphs)
         return SwappedModel(
-            model,
-            self._dispatcher,
-            self._unload,
-            example,
-            priority=priority,
-            deadline_s=deadline_s,
+            model, self._dispatcher, self._unload, example, priority=priority, deadline_s=deadline_s
         )
 
     def call(self, function: Callable[[], T]) -> T:
