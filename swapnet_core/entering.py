@@ -9,7 +9,7 @@ from swapnet_core.specs import NO_STEP, NetworkProfile, NetworkTrace, SwapPlan
 
 
 def find_boundaries(trace: NetworkTrace) -> tuple[bool, ...]:
-    """Mark the accesses that begin a step; see [Note: moves] in `runner.py`."""
+    """Mark the accesses that begin a step; see [Note: moves] in `planned_access.py`."""
     if any(layer.is_pinned for layer in trace.layers):
         return (False,) * (len(trace.accesses) + 1)
     steps = (NO_STEP, *trace.access_steps)

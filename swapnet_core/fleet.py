@@ -10,13 +10,14 @@ from swapnet_core import memory
 from swapnet_core.arena import Arena
 from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import NetworkError
+from swapnet_core.graphs import GraphWish
 from swapnet_core.holding import Holding
 from swapnet_core.host_tier import plan_beside_host
 from swapnet_core.ledger import Lease, MemoryLedger
-from swapnet_core.loading import Prepared
+from swapnet_core.loading import Example, Prepared
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement, Plans
-from swapnet_core.shares import SharedNetwork, plan_together
+from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_budget_bytes
 from swapnet_core.specs import DeviceProfile
 
 Models = Mapping[str, LoadedModel]
@@ -25,8 +26,8 @@ Models = Mapping[str, LoadedModel]
 class Fleet:
     """Loads, unloads and replans.
 
-    `models`, `plan` and `reserved` are for any thread; the rest for the inference thread, between
-    blocks (`move`) or between jobs.
+    `models`, `plan`, `smallest_bytes` and `reserved` are for any thread; the rest for the inference
+    thread, between blocks (`move`) or between jobs.
     """
 
     def __init__(
@@ -63,6 +64,11 @@ class Fleet:
         )
         return dict(zip(_holdings(models), plans, strict=True))
 
+    def smallest_bytes(self) -> int:
+        """Return the smallest budget that the networks accept; 0 where there are none."""
+        networks = describe(self.models)
+        return smallest_shared_budget_bytes(networks) if networks else 0
+
     @contextlib.contextmanager
     def reserved(self, name: str) -> Iterator[None]:
         """Keep a name for a network that is being loaded.
@@ -82,15 +88,32 @@ class Fleet:
             with self._lock:
                 del self._coming[name]
 
-    def enroll(self, name: str, prepared: Prepared, rate_hz: float | None) -> LoadedModel:
+    def enroll(
+        self,
+        name: str,
+        prepared: Prepared,
+        rate_hz: float | None,
+        captured: Example | None = None,
+    ) -> LoadedModel:
         """Make a model under a reserved name; it holds no slots yet. `admit` or `discard` it.
+
+        Args:
+            name: reserved.
+            prepared: the network.
+            rate_hz: see `SwapRuntime.load`.
+            captured: inputs for which CUDA graphs are wanted.
 
         Raises:
             StorageError: its block file cannot be opened.
         """
         boundary = self._dispatcher.scheduler
+        graphs = None
+        if captured is not None:
+            activation_bytes = prepared.profile.trace.activation_bytes
+            graphs = GraphWish.of(captured.inputs, captured.kwargs, activation_bytes)
+        holding = self._holding_of(prepared)
         model = LoadedModel(
-            name, prepared.assembly, self._holding_of(prepared), boundary, rate_hz=rate_hz
+            name, prepared.assembly, holding, boundary, rate_hz=rate_hz, graphs=graphs
         )
         with self._lock:
             self._coming[name] = model
@@ -150,6 +173,7 @@ class Fleet:
         """
 
         def make_room() -> None:
+            self._void_graphs()
             self._lease_fixed(0)
             self._ledger.set_budget(budget_bytes)
             on_complied()
@@ -179,7 +203,17 @@ class Fleet:
 
     def _adopt(self, plans: Plans) -> None:
         fixed_bytes = _fixed_bytes(self._models, plans)
-        self._placement.move(plans, lambda: self._lease_fixed(fixed_bytes))
+
+        def make_room() -> None:
+            self._void_graphs()
+            self._lease_fixed(fixed_bytes)
+
+        self._placement.move(plans, make_room)
+
+    def _void_graphs(self) -> None:
+        """Give back what was captured with slots that are no more; see [Note: graphs]."""
+        for model in self.models.values():
+            model.void_graphs()
 
     def _holding_of(self, prepared: Prepared) -> Holding:
         """Find equal weights that are loaded already, or open the block file."""
@@ -193,12 +227,15 @@ class Fleet:
             return [model for model in self._coming.values() if model is not None]
 
     def _lease_fixed(self, size_bytes: int) -> None:
-        """Hold buffers of all networks, and the largest activation peak: one computes at a time."""
+        """Hold buffers and graphs of all networks, and the largest activation peak.
+
+        One network computes at a time.
+        """
         if self._fixed is not None:
             self._fixed.release()
             self._fixed = None
         if size_bytes:
-            self._fixed = self._ledger.lease("activations and buffers", size_bytes)
+            self._fixed = self._ledger.lease("activations, buffers and graphs", size_bytes)
 
     def __repr__(self) -> str:
         return f"<Fleet {', '.join(self.models)}>"
@@ -232,12 +269,14 @@ def _share_of(holding: Holding, models: Models) -> SharedNetwork:
         profile=max(users, key=lambda model: model.inferences).measured_profile,
         rate_hz=sum(rates) if rates else None,
         users=len(users),
+        graph_bytes=max(model.graph_bytes for model in users),
     )
 
 
 def _fixed_bytes(models: Models, plans: Plans) -> int:
     activations = max((plan.activation_bytes for plan in plans.values()), default=0)
-    return _buffer_bytes(models) + activations
+    graphs = sum(plans[m.holding].graph_bytes for m in models.values() if m.holding in plans)
+    return _buffer_bytes(models) + activations + graphs
 
 
 def _buffer_bytes(models: Models) -> int:

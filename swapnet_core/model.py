@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import threading
 from collections import deque
@@ -12,10 +13,12 @@ from swapnet_core import memory
 from swapnet_core.assembly import Assembly
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import RuntimeClosedError
+from swapnet_core.graphs import GraphWish, InferenceGraphs
 from swapnet_core.holding import Holding
+from swapnet_core.planned_access import Boundary, PlannedAccess, StoredAccess
 from swapnet_core.recording import Inference, record_timeline
 from swapnet_core.reports import InferenceTimeline, ModelStats, summarize_latencies
-from swapnet_core.runner import Boundary, PlannedAccess, Runner, StoredAccess
+from swapnet_core.runner import Runner
 from swapnet_core.specs import NetworkProfile, SwapPlan
 from swapnet_core.speeds import round_factor
 
@@ -27,7 +30,8 @@ _ENOUGH_COMPUTE_TIMES = 8
 class LoadedModel:
     """A network that runs by the plan of its weights.
 
-    `run` and `close` are for the inference thread; `stats` and `require_open` for any.
+    `run`, `void_graphs` and `close` are for the inference thread; `stats` and `require_open` for
+    any.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class LoadedModel:
         boundary: Boundary,
         *,
         rate_hz: float | None,
+        graphs: GraphWish | None = None,
     ) -> None:
         self.name = name
         self.rate_hz = rate_hz
@@ -48,6 +53,7 @@ class LoadedModel:
         self._idle = StoredAccess(PrivateCopies(weights, holding.fill_copy, room))
         self._faulted = PrivateCopies(weights, holding.fill_copy, room)
         self._boundary = boundary
+        self._graphs = InferenceGraphs(graphs, holding.backend) if graphs is not None else None
         self._runner: Runner | None = None
         self._is_open = True
         self._has_run = False
@@ -78,6 +84,11 @@ class LoadedModel:
             return self.profile
         factor = round_factor(taken_s / traced_s) if taken_s > 0.0 else 1.0
         return self.profile if factor == 1.0 else self.profile.slowed(factor)
+
+    @property
+    def graph_bytes(self) -> int:
+        """What a plan should count for CUDA graphs; 0: there will be none."""
+        return self._graphs.room_bytes if self._graphs is not None else 0
 
     @property
     def plan(self) -> SwapPlan | None:
@@ -119,8 +130,9 @@ class LoadedModel:
         if self._runner is None:
             access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
             self._runner = Runner(self._assembly, access, self._idle)
-        runner = self._runner
-        output, inference = self._run_by_plan(lambda: runner.run(inputs, kwargs, caller))
+        graphs = self._graphs
+        run = self._runner.run if graphs is None else functools.partial(graphs.run, self._runner)
+        output, inference = self._run_by_plan(lambda: run(inputs, kwargs, caller))
         self._newest = (*self._newest[-1:], inference)
         plan = self.plan
         self._counters.add(inference, 1.0 if plan is None else plan.compute_slowdown)
@@ -152,6 +164,11 @@ class LoadedModel:
         """A job of this network was dropped because its deadline had passed."""
         self._counters.add_missed_deadline()
 
+    def void_graphs(self) -> None:
+        """Give CUDA graphs back whose slots are not the network's any more."""
+        if self._graphs is not None:
+            self._graphs.void_unless(self.holding.lane)
+
     def close(self) -> None:
         """Let go of the plan. Idempotent.
 
@@ -161,6 +178,8 @@ class LoadedModel:
             return
         self._is_open = False
         self._runner = None
+        if self._graphs is not None:
+            self._graphs.close()
         self._assembly.detach()
 
     def stats(self) -> ModelStats:
@@ -178,6 +197,7 @@ class LoadedModel:
             planned_peak_bytes=plan.peak_bytes if plan is not None else 0,
             predicted_latency_s=plan.predicted_latency_s if plan is not None else 0.0,
             bound_s=plan.bound_s if plan is not None else 0.0,
+            cuda_graphs=self._graphs.stats() if self._graphs is not None else None,
         )
 
     def __repr__(self) -> str:

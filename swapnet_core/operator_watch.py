@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from swapnet_core.layering import AccessRecord, LivePeaks
+from swapnet_core.operator_mode import OperatorMode
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import typical_tile_rows
 from swapnet_core.tiles import TiledCall, weight_read_by
@@ -111,22 +111,14 @@ class RecordingSource:
             self._owner.pop(key[0], None)
 
 
-class _OperatorWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
+class _OperatorWatch(OperatorMode):
     def __init__(self, source: RecordingSource, call: TracedCall, watch: Watch) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
+        super().__init__()
         self._source = source
         self._call = call
         self._watch = watch
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be wrapped by torch: that imports its compiler, 80 MiB that would be measured."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def run(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         if self._source.is_lending:  # whoever reads or draws the weight works with tensors, too
             return func(*args, **kwargs)
         for leaf in tree_leaves((args, kwargs)):

@@ -19,6 +19,25 @@ class LatencyStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphStats:
+    """CUDA graphs of one network.
+
+    Attributes:
+        is_used: whether an inference of the example's kind is a replay now.
+        reason: why it is not; empty where it is.
+        replays: inferences that were, since the network was loaded.
+        graphs: that make one inference up: one per streamed block, and what comes before.
+        size_bytes: of the memory in which they compute.
+    """
+
+    is_used: bool
+    reason: str
+    replays: int
+    graphs: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStats:
     """One loaded network. Counters are totals since it was loaded.
 
@@ -36,6 +55,7 @@ class ModelStats:
         stall_s: compute waiting for blocks.
         compute_s: inferences without their stalls.
         latency_s: of inferences, without queueing; None before the first.
+        cuda_graphs: None where the network was loaded without.
     """
 
     name: str
@@ -54,6 +74,7 @@ class ModelStats:
     compute_s: float
     deadline_misses: int
     latency_s: LatencyStats | None
+    cuda_graphs: GraphStats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

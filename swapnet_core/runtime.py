@@ -31,7 +31,6 @@ from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement, Plans
 from swapnet_core.reports import RuntimeReport
-from swapnet_core.shares import smallest_shared_budget_bytes
 from swapnet_core.sizes import parse_size
 from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile
@@ -109,6 +108,7 @@ class SwapRuntime:
         priority: int = 0,
         deadline_s: float | None = None,
         example_kwargs: Mapping[str, Any] | None = None,
+        cuda_graphs: bool = False,
     ) -> SwappedModel:
         """Take a network over: its weights move to the block file and leave memory.
 
@@ -126,6 +126,9 @@ class SwapRuntime:
             priority: jobs with a higher one run first.
             deadline_s: default of `submit`.
             example_kwargs: keyword inputs of the example.
+            cuda_graphs: on a GPU, capture the kernels once per plan and replay them for inputs of
+                the example's kind, where the network can be captured (`stats().cuda_graphs` tells).
+                For networks that are functions of their inputs: Python's part is not run again.
 
         Returns:
             A callable that gives what `network` gives under `torch.inference_mode()` on the
@@ -149,14 +152,9 @@ class SwapRuntime:
         # A job would wait for itself where the load whose turn it is waits for the job's end.
         turn = contextlib.nullcontext() if self._scheduler.is_in_job else self._load_lock
         with self._fleet.reserved(name), turn:
-            model = self._load(name, network, example, weights, rate_hz)
+            model = self._load(name, network, example, weights, rate_hz, cuda_graphs)
         return SwappedModel(
-            model,
-            self._dispatcher,
-            self._unload,
-            example,
-            priority=priority,
-            deadline_s=deadline_s,
+            model, self._dispatcher, self._unload, example, priority=priority, deadline_s=deadline_s
         )
 
     def call(self, function: Callable[[], T]) -> T:
@@ -208,14 +206,13 @@ class SwapRuntime:
         models = self._fleet.models
         self._desk.refresh(describe(models))
         ledger, host = self._ledger.snapshot(), self._host_ledger.snapshot()
-        pool = self._pool.snapshot()
         return RuntimeReport(
             budget_bytes=ledger.budget_bytes,
             leased_bytes=ledger.leased_bytes,
             peak_bytes=ledger.peak_bytes,
             demand_bytes=demand_of(models),
             models={name: model.stats() for name, model in models.items()},
-            read_bandwidth_bytes_per_s=pool.bandwidth_bytes_per_s,
+            read_bandwidth_bytes_per_s=self._pool.snapshot().bandwidth_bytes_per_s,
             direct_io=all(model.is_direct for model in models.values()),
             comply_s=self._comply_s,
             admission=self._desk.answer,
@@ -306,7 +303,7 @@ class SwapRuntime:
         return AutoBudget(
             read=self._hardware.read_bounds,
             held_bytes=lambda: self._hardware.held_bytes(self._ledger.snapshot().leased_bytes),
-            smallest_bytes=self._smallest_bytes,
+            smallest_bytes=lambda: self._fleet.smallest_bytes(),  # there is none yet
             apply=self._set_budget,
         )
 
@@ -317,13 +314,15 @@ class SwapRuntime:
         example: Example,
         weights: str | Path | Weights | None,
         rate_hz: float | None,
+        cuda_graphs: bool,
     ) -> LoadedModel:
         """In the caller's thread; what computes or changes the others, between jobs."""
         between_jobs = self._dispatcher.run_exclusive
         device = between_jobs(lambda: self.device_profile)
         prepared = prepare(self._root, network, example, weights, between_jobs, self._hardware)
         try:
-            model = between_jobs(lambda: self._fleet.enroll(name, prepared, rate_hz))
+            captured = example if cuda_graphs else None
+            model = between_jobs(lambda: self._fleet.enroll(name, prepared, rate_hz, captured))
         except BaseException:
             prepared.assembly.detach()
             raise
@@ -394,7 +393,3 @@ class SwapRuntime:
             known = list(plans.values())
             device = self.device_profile.with_host_share(host_share(known))
             self._desk.review(networks, known, device, budget_bytes)
-
-    def _smallest_bytes(self) -> int:
-        networks = describe(self._fleet.models)
-        return smallest_shared_budget_bytes(networks) if networks else 0

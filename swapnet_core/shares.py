@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from swapnet_core.atoms import Outline
@@ -53,12 +53,14 @@ class SharedNetwork:
         name: for messages.
         rate_hz: inferences per second. None: as often as there is time; counts as 1 Hz.
         users: how many networks share these weights, each with buffers of its own.
+        graph_bytes: what each of them holds for CUDA graphs.
     """
 
     name: str
     profile: NetworkProfile
     rate_hz: float | None
     users: int = 1
+    graph_bytes: int = 0
 
     @property
     def weight(self) -> float:
@@ -67,8 +69,8 @@ class SharedNetwork:
 
     @property
     def buffer_bytes(self) -> int:
-        """Of all its users."""
-        return self.users * self.profile.trace.buffer_bytes
+        """Of all its users, with what they hold as if it were buffers."""
+        return self.users * (self.profile.trace.buffer_bytes + self.graph_bytes)
 
 
 class _Sum(NamedTuple):
@@ -90,21 +92,42 @@ def plan_together(
     """Choose plans whose latencies, weighted by rates, have the smallest sum.
 
     See [Note: who gets what]. Layers are tiled as in `make_plan`, which is also what a single
-    network gets.
+    network gets. Where there is no room for CUDA graphs, there are none.
 
     Args:
         networks: that run one at a time, back to back.
         device: that they run on.
-        budget_bytes: for buffers of all, the largest activation peak, one streaming region that
-            all use in turn, and residents of all.
+        budget_bytes: for buffers and graphs of all, the largest activation peak, one streaming
+            region that all use in turn, and residents of all.
 
     Returns:
         One plan per network, in order. The budget of each is what it needs by itself: buffers,
-        activations, the common streaming region and its residents.
+        graphs, activations, the common streaming region and its residents.
 
     Raises:
         BudgetTooSmallError: not even the smallest tiles fit; carries `needed_bytes`.
     """
+    if budget_bytes < _least_bytes(networks):
+        networks = _without_graphs(networks)
+    plans = _plan_within(networks, device, budget_bytes)
+    return [
+        replace(
+            plan,
+            graph_bytes=network.graph_bytes,
+            budget_bytes=plan.budget_bytes + network.graph_bytes,
+        )
+        for plan, network in zip(plans, networks, strict=True)
+    ]
+
+
+def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
+    """Return the smallest budget that `plan_together` accepts."""
+    return _least_bytes(_without_graphs(networks))
+
+
+def _plan_within(
+    networks: Sequence[SharedNetwork], device: DeviceProfile, budget_bytes: int
+) -> list[SwapPlan]:
     ceilings = activation_ceilings(_outlines(networks))
     _check_budget(networks, ceilings, budget_bytes)
     if len(networks) == 1:
@@ -125,10 +148,14 @@ def plan_together(
     ]
 
 
-def smallest_shared_budget_bytes(networks: Sequence[SharedNetwork]) -> int:
-    """Return the smallest budget that `plan_together` accepts."""
+def _least_bytes(networks: Sequence[SharedNetwork]) -> int:
+    """Return what networks need with the smallest tiles."""
     ceilings = activation_ceilings(_outlines(networks))
     return ceilings.least_bytes + _buffer_bytes(networks)
+
+
+def _without_graphs(networks: Sequence[SharedNetwork]) -> list[SharedNetwork]:
+    return [replace(network, graph_bytes=0) for network in networks]
 
 
 def _buffer_bytes(networks: Sequence[SharedNetwork]) -> int:

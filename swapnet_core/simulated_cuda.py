@@ -5,6 +5,10 @@ What is issued waits in its queue until somebody waits for it. Then a die says w
 as far as its marks let it. So a copy happens long after its staging could have been filled again,
 or long before compute has got there: whichever is wrong shows in the bytes. Whoever waits for a
 mark that the device can never pass gets an `InvariantError`, not a hang.
+
+Networks cannot compute late, since torch runs them on the CPU when they are called: unless the
+device is made to compute late, the compute queue is worked off at once, and only copies are late.
+What was captured can: see [Note: captured on the host] in `simulated_graphs.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import mmap
 import random
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -26,6 +30,8 @@ from swapnet_core.backends.unified import UnifiedBackend
 from swapnet_core.errors import InvariantError, OutOfMemoryError
 from swapnet_core.gauges import DISCRETE, SHARED, DeviceGauge
 from swapnet_core.hardware import Hardware, on_cpu
+from swapnet_core.simulated_graphs import SimulatedGraphPool
+from swapnet_core.sizes import MIB
 
 _GARBAGE = 0xA5
 _OPERATION_S = 1e-6
@@ -82,9 +88,11 @@ class _Memory:
 class SimulatedCuda:
     """See `CudaCalls`, and [Note: the worst device].
 
-    Networks cannot compute late, since torch runs them on the CPU when they are called. So unless
-    the device is made to compute late, the compute queue is always worked off at once, and
-    only copies are late. `compute` puts work into the queue that can be late, too.
+    Attributes:
+        computes_late: whether compute waits in its queue, as on a GPU; not for networks that run
+            themselves.
+        pool_bytes: what a pool of graphs takes.
+        log: what was issued.
     """
 
     device = torch.device("cpu")
@@ -104,7 +112,9 @@ class SimulatedCuda:
         self._queues: dict[Queue, deque[_Operation]] = {queue: deque() for queue in Queue}
         self._done = 0
         self._capacity_bytes = capacity_bytes
-        self._computes_late = computes_late
+        self.computes_late = computes_late
+        self.pool_bytes = 2 * MIB
+        self._capturing: SimulatedGraphPool | None = None
         self._memory = _Memory()
         self.log: list[str] = []
 
@@ -119,8 +129,36 @@ class SimulatedCuda:
             )
 
     def compute(self, run: Callable[[], None]) -> None:
-        """Issue a kernel."""
+        """See `CudaCalls`: a kernel, which can be late."""
         self._issue(Queue.COMPUTE, _Operation(run=run), "compute")
+
+    def open_graphs(self) -> SimulatedGraphPool:
+        """See `CudaCalls`."""
+        return SimulatedGraphPool(self)
+
+    @contextlib.contextmanager
+    def captured_by(self, pool: SimulatedGraphPool) -> Iterator[None]:
+        """Let a pool capture what the calling thread issues."""
+        with self._lock:
+            if self._capturing is not None:
+                raise RuntimeError("two captures at once")
+            self._capturing = pool
+        try:
+            yield
+        finally:
+            self._capturing = None
+
+    def hold_pool(self, pool: SimulatedGraphPool) -> None:
+        """Take the device memory of a pool."""
+        with self._lock:
+            self._memory.device[id(pool)] = self.pool_bytes
+            self._memory.peak_bytes = max(self._memory.peak_bytes, self.held.device_bytes)
+
+    def let_go_of_pool(self, pool: SimulatedGraphPool) -> None:
+        """Give it back, when the device is done with it."""
+        with self._lock:
+            self._work_off(Queue.COMPUTE)
+            self._memory.device.pop(id(pool), None)
 
     def work_until(self, mark: SimulatedMark) -> None:
         """Let the device work until it has passed a mark.
@@ -128,6 +166,7 @@ class SimulatedCuda:
         Raises:
             InvariantError: it never will.
         """
+        self._refuse_under_capture("wait")
         with self._lock:
             while mark.passed_at is None:
                 self._work_once()
@@ -162,6 +201,7 @@ class SimulatedCuda:
 
     def allocate(self, size_bytes: int) -> torch.Tensor:
         """See `CudaCalls`. The memory is full of garbage."""
+        self._refuse_under_capture("allocate")
         with self._lock:
             held_bytes = self.held.device_bytes + size_bytes
             if self._capacity_bytes is not None and held_bytes > self._capacity_bytes:
@@ -179,6 +219,7 @@ class SimulatedCuda:
         Raises:
             InvariantError: a copy into it is under way, for which compute does not wait.
         """
+        self._refuse_under_capture("release")
         begin, end = memory.data_ptr(), memory.data_ptr() + memory.numel()
         with self._lock:
             self._work_off(Queue.COMPUTE)
@@ -242,11 +283,19 @@ class SimulatedCuda:
     def hand_to_caller(self, caller: object, tensor: torch.Tensor) -> None:
         """See `CudaCalls`."""
 
+    def _refuse_under_capture(self, call: str) -> None:
+        """See [Note: captured on the host]."""
+        pool = self._capturing
+        if pool is not None:
+            pool.refuse(call)
+
     def _issue(self, queue: Queue, operation: _Operation, name: str) -> None:
+        if self._capturing is not None and self._capturing.is_by_caller:
+            self._capturing.refuse(f"{name} {queue.value}")
         with self._lock:
             self.log.append(f"{name} {queue.value}")
             self._queues[queue].append(operation)
-            if queue is Queue.COMPUTE and not self._computes_late:
+            if queue is Queue.COMPUTE and not self.computes_late:
                 self._work_off(queue)
 
     def _work_off(self, queue: Queue) -> None:

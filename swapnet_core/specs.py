@@ -307,6 +307,7 @@ class SwapPlan:
         compute_s: of one inference with all layers whole and in memory, as the plan takes it to be.
         bound_s: no schedule is faster: `max(compute, bytes / bandwidth)`.
         host_bytes: pinned host memory in which streamed requests stay; see `host_tier.py`.
+        graph_bytes: counted for CUDA graphs of each network with these weights; 0: there are none.
     """
 
     budget_bytes: int
@@ -323,11 +324,12 @@ class SwapPlan:
     compute_s: float
     bound_s: float
     host_bytes: int = 0
+    graph_bytes: int = 0
 
     @property
     def peak_bytes(self) -> int:
         """All that the network holds at its peak; at most `budget_bytes`."""
-        return self.region_bytes + self.fixed_bytes
+        return self.region_bytes + self.fixed_bytes + self.graph_bytes
 
     @property
     def is_exact(self) -> bool:

@@ -24,9 +24,11 @@ import torch
 from swapnet_core.backends.base import CopyMemory, Mark, Span
 from swapnet_core.backends.cpu import HOST_COPIES, HOST_QUEUE, NO_SHELF, HostLanding
 from swapnet_core.errors import InputError, InvariantError, StorageError
+from swapnet_core.lane import Lane
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.runtime import SwapRuntime
 from swapnet_core.specs import (
+    NO_STEP,
     PAGE_BYTES,
     CellSpec,
     DeviceProfile,
@@ -97,6 +99,15 @@ class MemoryStore:
     def release_reads(self) -> None:
         """Let the held reads go on."""
         self._gate.set()
+
+    @contextlib.contextmanager
+    def broken(self, offset_bytes: int) -> Iterator[None]:
+        """Make every read of a page fail meanwhile."""
+        self.break_page(offset_bytes)
+        try:
+            yield
+        finally:
+            self.mend()
 
     def break_page(self, offset_bytes: int, error: Exception | None = None) -> None:
         """Make every read of a page fail, by default with a `StorageError`."""
@@ -290,6 +301,34 @@ def open_leases() -> list[str]:
     """
     ledgers = [item for item in gc.get_referrers(MemoryLedger) if type(item) is MemoryLedger]
     return [repr(ledger) for ledger in ledgers if ledger.snapshot().leases]
+
+
+def run_steps(
+    lane: Lane,
+    steps: Sequence[int],
+    compute: Callable[[int], None],
+    stop_after: int | None = None,
+) -> None:
+    """Do one inference step by step, as `PlannedAccess` does it.
+
+    Args:
+        lane: of the network.
+        steps: of its trace.
+        compute: called with the number of every step, whose block is there.
+        stop_after: breaks the inference off after so many steps.
+    """
+    lane.begin()
+    current = NO_STEP
+    for number in range(len(steps)):
+        if number == stop_after:
+            lane.abort()
+            return
+        use = lane.plan.step_uses[number]
+        if use not in (NO_STEP, current):
+            lane.enter(use)
+            current = use
+        compute(number)
+    lane.finish()
 
 
 def impose_plan(runtime: SwapRuntime, name: str, plan: SwapPlan) -> None:

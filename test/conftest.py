@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import threading
@@ -28,12 +29,29 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 _KEPT_BY_DDS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")
 # So does matplotlib with the fonts that it has used.
 _KEPT_BY_MATPLOTLIB = "/mpl-data/fonts/"
+# And so does CUDA with the device, which it opens again for new kinds of work.
+_KEPT_BY_CUDA = "/dev/nvidia"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where there is none."""
     if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
         pytest.skip("no NVIDIA GPU here")
+    if item.get_closest_marker("gpu") is not None:
+        _wake_gpu()
+
+
+@functools.cache
+def _wake_gpu() -> None:
+    """Let CUDA and its libraries open what they keep for the life of the process."""
+    place = torch.device("cuda", 0)
+    image = torch.nn.functional.conv2d(
+        torch.ones(1, 8, 8, 8, device=place), torch.ones(8, 8, 3, 3, device=place)
+    )
+    event = torch.cuda.Event(blocking=True)
+    (image.flatten(1) @ image.flatten(1).t()).cpu()
+    event.record()
+    event.synchronize()
 
 
 def pytest_collection_finish() -> None:
@@ -73,7 +91,8 @@ def _open_files() -> dict[int, str]:
     return {
         fd: target
         for fd, target in found.items()
-        if not target.startswith(_KEPT_BY_DDS) and _KEPT_BY_MATPLOTLIB not in target
+        if not target.startswith((*_KEPT_BY_DDS, _KEPT_BY_CUDA))
+        and _KEPT_BY_MATPLOTLIB not in target
     }
 
 

@@ -1,27 +1,71 @@
-"""One network on a device: plain in memory, and swapped inside a budget."""
+"""One network on a device: plain in memory, and swapped inside budgets, in several ways."""
 
 from __future__ import annotations
 
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from gpu_parts.networks import NamedNetwork
 from gpu_parts.overlap import measure_overlap
 from swapnet_core import BudgetTooSmallError, SwappedModel, SwapRuntime
-from swapnet_core.testing import loaded_profile
-from swapnet_ros.cli.networks import NamedNetwork
 
-_PAIRS = 10
-_BATCH = 5
-_WARM = 12  # enough for plans to be made by what inferences took
+_PAIRS = 5
+_BATCH = 3
+_PEAK = 3
+_WARM = 9  # enough for plans to be made by what inferences took
 _SETTLE_S = 0.05
+_WHATEVER = 2**50
 PLENTY = 2**40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A way to run the swapped network.
+
+    Attributes:
+        host_budget: of pinned host memory: 0, or room for all that is streamed.
+        cuda_graphs: whether it is captured and replayed.
+    """
+
+    name: str
+    host_budget: int
+    cuda_graphs: bool
+
+
+ARMS = (
+    Arm(name="from storage", host_budget=0, cuda_graphs=False),
+    Arm(name="from host memory", host_budget=PLENTY, cuda_graphs=False),
+    Arm(name="graphs, from host memory", host_budget=PLENTY, cuda_graphs=True),
+    Arm(name="graphs, from storage", host_budget=0, cuda_graphs=True),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plain:
+    """The network in memory: on the host, unless it is its turn."""
+
+    network: nn.Module
+    inputs: tuple[Any, ...]
+    place: torch.device
+
+    def infer(self) -> Any:
+        return infer(self.network, self.inputs)
+
+    def come(self) -> None:
+        self.network.to(self.place)
+
+    def go(self) -> None:
+        self.network.to("cpu")
+        release(self.place)
 
 
 def use_deterministic_algorithms() -> None:
@@ -30,59 +74,43 @@ def use_deterministic_algorithms() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def measure(network: NamedNetwork, ratio: float, device: str, cache_dir: Path) -> dict[str, Any]:
-    """Compare outputs, memory and latency at demand / ratio.
+def measure(
+    network: NamedNetwork, ratios: Sequence[float], device: str, cache_dir: Path
+) -> list[dict[str, Any]]:
+    """Compare outputs, memory and latency at demand / ratio, in every arm that the device has.
 
-    The swapped network is alone on the device while memory is measured.
+    The swapped network is alone on the device while memory is measured. The pool of graphs comes on
+    top of the budget, so that arms with and without them have the same plan.
 
     Returns:
-        Figures as JSON takes them, on a discrete GPU also with all weights in host memory
-        (`from_host`); `error` where the budget is too small.
+        Per ratio and arm, figures as JSON takes them; `needed_bytes` where the budget is too small.
     """
     place = place_of(device)
     inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.to(place), network.inputs)
-    plain = network.build().to(place)
-    expected = infer(plain, inputs)
-    del plain
-    release(place)
-    base_bytes = allocated_bytes(place)
-    with SwapRuntime(2**50, device=device, cache_dir=cache_dir) as runtime:
-        model = runtime.load(network.name, network.build(), inputs)
-        figures: dict[str, Any] = {"demand_bytes": model.stats().demand_bytes}
-        budget_bytes = int(figures["demand_bytes"] / ratio)
-        try:
-            runtime.set_budget(budget_bytes)
-        except BudgetTooSmallError as error:
-            return {"error": str(error), "needed_bytes": error.needed_bytes}
-        figures.update(_alone(runtime, model, inputs, expected, place))
-        figures["peak_bytes"] = max(0, figures["peak_bytes"] - base_bytes)
-        figures.update(_in_turn(runtime, model, network.build().to(place), inputs))
-    if device.startswith("cuda"):
-        figures["from_host"] = measure_at(network, budget_bytes, device, cache_dir, PLENTY)
-    return figures
+    plain = _Plain(network.build(), inputs, place)
+    plain.come()
+    expected = plain.infer()
+    plain.go()
+    rows = []
+    for arm in ARMS:
+        if arm.host_budget and not device.startswith("cuda"):
+            continue  # slots are in host memory
+        base_bytes = allocated_bytes(place)
+        with open_arm(arm.host_budget, device, cache_dir) as runtime:
+            model = runtime.load(network.name, network.build(), inputs, cuda_graphs=arm.cuda_graphs)
+            model(*inputs)
+            graphs = model.stats().cuda_graphs
+            pool_bytes = 0 if graphs is None else graphs.size_bytes
+            for ratio in ratios:
+                budget_bytes = int(model.stats().demand_bytes / ratio) + pool_bytes
+                figures = _measure_at(runtime, model, budget_bytes, plain, expected, base_bytes)
+                rows.append({"network": network.name, "arm": arm.name, "ratio": ratio, **figures})
+    return rows
 
 
-def measure_at(
-    network: NamedNetwork, budget_bytes: int, device: str, cache_dir: Path, host_budget: int = 0
-) -> dict[str, Any]:
-    """Measure the swapped network's latency at a budget, or at the smallest that it needs."""
-    place = place_of(device)
-    inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.to(place), network.inputs)
-    with SwapRuntime(2**50, device=device, cache_dir=cache_dir, host_budget=host_budget) as runtime:
-        model = runtime.load(network.name, network.build(), inputs)
-        try:
-            runtime.set_budget(budget_bytes)
-        except BudgetTooSmallError as error:
-            runtime.set_budget(error.needed_bytes)
-        times_s = time_all(lambda: model(*inputs), place)
-        stats, report, known = model.stats(), runtime.report(), runtime.device_profile
-        bytes_per_s = known.copy_bandwidth_bytes_per_s or known.read_bandwidth_bytes_per_s
-        return {
-            "budget_bytes": report.budget_bytes,
-            "host_bytes": report.host_bytes,
-            "latency_s": statistics.median(times_s),
-            "bus_bound_s": stats.streamed_bytes / bytes_per_s,
-        }
+def open_arm(host_budget: int, device: str, cache_dir: Path) -> SwapRuntime:
+    """Open a runtime that has room for whatever is loaded."""
+    return SwapRuntime(_WHATEVER, device=device, cache_dir=cache_dir, host_budget=host_budget)
 
 
 def time_all(run: Callable[[], Any], place: torch.device) -> list[float]:
@@ -105,7 +133,7 @@ def place_of(device: str) -> torch.device:
     return torch.device("cpu") if device == "cpu" else torch.device(f"cuda:{index}")
 
 
-def infer(network: torch.nn.Module, inputs: tuple[Any, ...]) -> Any:
+def infer(network: nn.Module, inputs: tuple[Any, ...]) -> Any:
     with torch.inference_mode():
         return network(*inputs)
 
@@ -141,53 +169,85 @@ def differs_by(output: Any, expected: Any) -> float:
     )
 
 
-def _alone(
+def _measure_at(
     runtime: SwapRuntime,
     model: SwappedModel,
-    inputs: tuple[Any, ...],
+    budget_bytes: int,
+    plain: _Plain,
     expected: Any,
-    place: torch.device,
+    base_bytes: int,
 ) -> dict[str, Any]:
-    """Run the swapped network with nothing else on the device."""
+    try:
+        runtime.set_budget(budget_bytes)
+    except BudgetTooSmallError as error:
+        return {"refused": str(error), "needed_bytes": error.needed_bytes}
     differences: list[float] = []
 
-    def run() -> None:
-        differences.extend(differs_by(model(*inputs), expected) for _ in range(_WARM))
+    def run(times: int) -> None:
+        differences.extend(differs_by(model(*plain.inputs), expected) for _ in range(times))
 
-    run()  # plans are made anew by the speeds that inferences had
-    runtime.set_budget(runtime.report().budget_bytes)
-    peak_bytes = peak_of(run, place)
-    plan, report, timeline = model.plan, runtime.report(), model.timeline
-    trace = loaded_profile(runtime, model.name).trace
-    bandwidth = runtime.device_profile.read_bandwidth_bytes_per_s
+    run(_WARM)
+    runtime.set_budget(runtime.report().budget_bytes)  # plans by the speeds that inferences had
+    peak_bytes = max(0, peak_of(lambda: run(_PEAK), plain.place) - base_bytes)
+    overlap = measure_overlap(lambda: model(*plain.inputs), plain.place)
+    times = _in_turn(runtime, model, plain)
     return {
-        "budget_bytes": report.budget_bytes,
+        "demand_bytes": model.stats().demand_bytes,
         "peak_bytes": peak_bytes,
-        "staging_bytes": report.staging_bytes,
-        "is_exact": plan.is_exact,
         "largest_difference": max(differences),
-        "blocks": len(plan.blocks),
-        "streamed_bytes": plan.streamed_bytes,
-        "resident_bytes": plan.resident_bytes,
-        "read_bandwidth_bytes_per_s": bandwidth,
-        "traced_compute_s": trace.compute_s,
-        "bound_s": max(trace.compute_s, plan.streamed_bytes / bandwidth),
-        "predicted_s": plan.predicted_latency_s,
-        "stalls_s": [] if timeline is None else [use.stall_s for use in timeline.uses],
-        "overlap": measure_overlap(lambda: model(*inputs), place),
+        **_facts(runtime, model),
+        **times,
+        **_bounds(runtime, model, times),
+        "overlap": overlap,
     }
 
 
-def _in_turn(
-    runtime: SwapRuntime, model: SwappedModel, plain: torch.nn.Module, inputs: tuple[Any, ...]
-) -> dict[str, Any]:
+def _facts(runtime: SwapRuntime, model: SwappedModel) -> dict[str, Any]:
+    plan, report, timeline = model.plan, runtime.report(), model.timeline
+    graphs = model.stats().cuda_graphs
+    return {
+        "budget_bytes": report.budget_bytes,
+        "staging_bytes": report.staging_bytes,
+        "host_bytes": report.host_bytes,
+        "is_exact": plan.is_exact,
+        "blocks": len(plan.blocks),
+        "uses": len(plan.uses),
+        "streamed_bytes": plan.streamed_bytes,
+        "resident_bytes": plan.resident_bytes,
+        "predicted_s": plan.predicted_latency_s,
+        "timeline": [] if timeline is None else [asdict(use) for use in timeline.uses],
+        "cuda_graphs": None if graphs is None else asdict(graphs),
+    }
+
+
+def _bounds(runtime: SwapRuntime, model: SwappedModel, times: dict[str, Any]) -> dict[str, Any]:
+    """Return how near the latency is to `max(compute, bytes / bandwidth)`.
+
+    Compute is the plain network's, the bandwidth that of the slower way: from storage, or over the
+    bus where all that is streamed lies in host memory.
+    """
+    device, plan = runtime.device_profile, model.plan
+    bandwidth = device.with_host_share(
+        min(1.0, plan.host_bytes / plan.streamed_bytes) if plan.streamed_bytes else 0.0
+    ).read_bandwidth_bytes_per_s
+    bound_s = max(times["plain_s"], plan.streamed_bytes / bandwidth)
+    return {
+        "read_bandwidth_bytes_per_s": device.read_bandwidth_bytes_per_s,
+        "copy_bandwidth_bytes_per_s": device.copy_bandwidth_bytes_per_s,
+        "bound_s": bound_s,
+        "ratio_to_bound": times["swapped_s"] / bound_s,
+    }
+
+
+def _in_turn(runtime: SwapRuntime, model: SwappedModel, plain: _Plain) -> dict[str, Any]:
     """Let the plain network in memory and the swapped one take turns, on the same thread."""
-    place = next(plain.parameters()).device
+    plain.come()
     plain_s, swapped_s = [], []
     for _ in range(_PAIRS):
-        plain_s.append(runtime.call(lambda: _batch(lambda: infer(plain, inputs), place)))
-        swapped_s.append(_batch(lambda: model(*inputs), place))
+        plain_s.append(runtime.call(lambda: _batch(plain.infer, plain.place)))
+        swapped_s.append(_batch(lambda: model(*plain.inputs), plain.place))
         time.sleep(_SETTLE_S)  # the head of the next inference is still coming in
+    plain.go()
     ratios = [swapped / alone for swapped, alone in zip(swapped_s, plain_s, strict=True)]
     return {
         "plain_s": statistics.median(plain_s),

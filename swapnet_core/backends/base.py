@@ -177,6 +177,54 @@ class Region(Protocol):
         ...
 
 
+class Graph(Protocol):
+    """What was captured between two blocks. For the thread that runs networks."""
+
+    def replay(self) -> None:
+        """Issue it to the compute queue, with the addresses that it was captured with."""
+        ...
+
+
+class GraphPool(Protocol):
+    """The graphs of one inference, and the memory in which what they compute lies.
+
+    For the thread that runs networks. The graphs share that memory, so they are replayed in the
+    order in which they were captured, and in one queue. See [Note: captures] in `cuda_graphs.py`.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """What the device holds for it."""
+        ...
+
+    def capturing(self) -> AbstractContextManager[None]:
+        """Let what the calling thread issues inside be captured: it is not done.
+
+        Everything is issued between a `begin` and an `end`. What is begun when the context is left
+        is given up.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Begin a graph, inside of `capturing`."""
+        ...
+
+    def end(self) -> Graph:
+        """End it.
+
+        Raises:
+            RuntimeError: something was issued since `begin` that cannot be captured.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give graphs and memory back; no tensor that was made inside is referred to. Idempotent.
+
+        The device may still be at work on them: it is waited for.
+        """
+        ...
+
+
 class ComputeQueue(Protocol):
     """Where networks compute, and what waits for what there; see [Note: the host runs ahead].
 
@@ -216,6 +264,14 @@ class ComputeQueue(Protocol):
             inputs: any structure of torch's pytrees.
             caller: of the thread that made the inputs.
         """
+        ...
+
+    def issue(self, run: Callable[[], None]) -> None:
+        """Issue what `run` does to tensors on the device."""
+        ...
+
+    def open_graphs(self) -> GraphPool | None:
+        """Make an empty pool of graphs; None where the device has no graphs."""
         ...
 
     def begin(self) -> None:

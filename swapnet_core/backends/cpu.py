@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Span
+from swapnet_core.backends.tensor_region import TensorRegion
 from swapnet_core.errors import InputError
-from swapnet_core.specs import PAGE_BYTES, WeightSpec, round_up
-from swapnet_core.tensors import view_bytes
+from swapnet_core.specs import PAGE_BYTES, round_up
 
 _HUGE_PAGE_BYTES = 2 * 1024 * 1024
 
@@ -48,6 +48,13 @@ class HostQueue:
     def bring(self, inputs: Any, caller: object | None) -> Any:
         """Return the inputs as they are."""
         return inputs
+
+    def issue(self, run: Callable[[], None]) -> None:
+        """Do it."""
+        run()
+
+    def open_graphs(self) -> None:
+        """There are none."""
 
     def begin(self) -> None:
         """The runner takes the times."""
@@ -96,37 +103,22 @@ HOST_QUEUE = HostQueue()
 HOST_COPIES = HostCopies()
 
 
-class CpuRegion:
+class CpuRegion(TensorRegion):
     """Anonymous memory; pages cost nothing until a read touches them. Any thread."""
 
     def __init__(self, size_bytes: int) -> None:
         self._memory = anonymous_pages(size_bytes)
-        self._size_bytes = len(self._memory)
+        super().__init__(torch.frombuffer(self._memory, dtype=torch.uint8))
         if self._size_bytes >= 4 * _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
             # Fewer pages to pin per direct read, fewer TLB misses in compute.
             self._memory.madvise(mmap.MADV_HUGEPAGE, 0, self._size_bytes)
-        self._bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
         self._host = memoryview(self._memory)
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the region."""
-        return self._size_bytes
 
     def open_landing(
         self, offset_bytes: int, size_bytes: int, released: Mark | None
     ) -> HostLanding:
         """Let a read go straight into the slot."""
         return HostLanding(self._host[offset_bytes : offset_bytes + size_bytes])
-
-    def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
-        """Return a tensor over the region's bytes, without copying them."""
-        return view_bytes(self._bytes[offset_bytes : offset_bytes + weight.size_bytes], weight)
-
-    def holds(self, tensor: torch.Tensor) -> bool:
-        """Tell whether a tensor's storage is this region."""
-        begin = self._bytes.data_ptr()
-        return begin <= tensor.untyped_storage().data_ptr() < begin + self._size_bytes
 
     def give_up(self, spans: Sequence[Span], rest_bytes: int) -> CopyMemory:
         """Give pages back to the system, from which the copies get theirs."""

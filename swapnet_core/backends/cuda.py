@@ -5,35 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-import torch
-
 from swapnet_core.backends.base import Mark, Span
 from swapnet_core.backends.cuda_calls import CudaCalls
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
 from swapnet_core.backends.device_queue import DeviceQueue
 from swapnet_core.backends.shelf import Shelf
 from swapnet_core.backends.staging import StagedLanding, StagingRing
-from swapnet_core.specs import WeightSpec, round_up
-from swapnet_core.tensors import view_bytes
+from swapnet_core.backends.tensor_region import TensorRegion
+from swapnet_core.specs import round_up
 
 
-class CudaRegion:
+class CudaRegion(TensorRegion):
     """One tensor of torch's allocator, so that it counts in `max_memory_allocated`. Any thread."""
 
     def __init__(
         self, calls: CudaCalls, queue: DeviceQueue, ring: StagingRing, size_bytes: int
     ) -> None:
+        super().__init__(calls.allocate(round_up(max(size_bytes, 1))))
         self._calls = calls
         self._queue = queue
         self._ring = ring
-        self._bytes = calls.allocate(round_up(max(size_bytes, 1)))
-        self._begin = self._bytes.data_ptr()
-        self._size_bytes = self._bytes.numel()
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the region."""
-        return self._size_bytes
 
     def open_landing(
         self, offset_bytes: int, size_bytes: int, released: Mark | None
@@ -41,15 +32,6 @@ class CudaRegion:
         """Let a read go to staging, and from there into the slot. See `Region`."""
         slot = self._bytes[offset_bytes : offset_bytes + size_bytes]
         return self._ring.open_landing(slot, released)
-
-    def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
-        """Return a tensor over the region's bytes, without copying them."""
-        return view_bytes(self._bytes[offset_bytes : offset_bytes + weight.size_bytes], weight)
-
-    def holds(self, tensor: torch.Tensor) -> bool:
-        """Tell whether a tensor's storage is this region."""
-        address = tensor.untyped_storage().data_ptr()
-        return self._begin <= address < self._begin + self._size_bytes
 
     def give_up(self, spans: Sequence[Span], rest_bytes: int) -> GivenUpSlots:
         """Let copies lie where slots were. See `Region`."""

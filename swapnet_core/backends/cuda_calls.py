@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 
 import torch
 
-from swapnet_core.backends.base import Mark
+from swapnet_core.backends.base import GraphPool, Mark
+from swapnet_core.backends.cuda_graphs import TorchGraphPool
 from swapnet_core.errors import InputError, OutOfMemoryError
 from swapnet_core.sizes import format_size
 
@@ -71,6 +73,14 @@ class CudaCalls(Protocol):
 
     def seconds_between(self, first: Mark, second: Mark) -> float:
         """Tell the time between two marks that have been passed (cudaEventElapsedTime)."""
+        ...
+
+    def compute(self, run: Callable[[], None]) -> None:
+        """Issue what `run` does to tensors on the device to `Queue.COMPUTE`."""
+        ...
+
+    def open_graphs(self) -> GraphPool:
+        """Make an empty pool of graphs."""
         ...
 
     def allocate(self, size_bytes: int) -> torch.Tensor:
@@ -215,6 +225,14 @@ class TorchCuda:
         """See `CudaCalls`."""
         between_ms: float = _event_of(first).elapsed_time(_event_of(second))
         return between_ms / 1e3
+
+    def compute(self, run: Callable[[], None]) -> None:
+        """See `CudaCalls`. torch puts it there by itself, as it does with networks."""
+        run()
+
+    def open_graphs(self) -> TorchGraphPool:
+        """See `CudaCalls`."""
+        return TorchGraphPool(self.device)
 
     def allocate(self, size_bytes: int) -> torch.Tensor:
         """See `CudaCalls`. From torch's allocator, in the order of `Queue.COMPUTE`."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from swapnet_core.backends.base import Mark, Wait
+from swapnet_core.backends.base import GraphPool, Mark, Wait
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 
 
@@ -63,6 +63,14 @@ class DeviceQueue:
         return tree_map_only(
             torch.Tensor, lambda tensor: tensor.to(device, non_blocking=True), inputs
         )
+
+    def issue(self, run: Callable[[], None]) -> None:
+        """See `ComputeQueue`."""
+        self._calls.compute(run)
+
+    def open_graphs(self) -> GraphPool:
+        """See `ComputeQueue`."""
+        return self._calls.open_graphs()
 
     def begin(self) -> None:
         """See `ComputeQueue`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from swapnet_core.backends.base import Mark
-from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
+from swapnet_core.backends.pinned import PinnedPages
 
 
 @dataclass(slots=True, eq=False)
@@ -33,19 +33,16 @@ class Shelf:
             OutOfMemoryError: the system refuses pinned memory.
         """
         self._calls = calls
-        self._memory = anonymous_pages(size_bytes)
-        with torch.inference_mode(False):
-            self._bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
-        calls.pin(self._bytes)
+        self._pages = PinnedPages(calls, size_bytes)
 
     @property
     def size_bytes(self) -> int:
         """Of the region."""
-        return self._bytes.numel()
+        return self._pages.size_bytes
 
     def place(self, offset_bytes: int, size_bytes: int) -> ShelfPlace:
         """Return a place that nothing has been read into; each is asked for once."""
-        return ShelfPlace(self._bytes[offset_bytes : offset_bytes + size_bytes])
+        return ShelfPlace(self._pages.tensor[offset_bytes : offset_bytes + size_bytes])
 
     def open_landing(
         self, place: ShelfPlace, slot: torch.Tensor, released: Mark | None
@@ -61,8 +58,7 @@ class Shelf:
 
     def close(self) -> None:
         """Unpin it, when the copies are done. No landing is open."""
-        self._calls.wait_for(Queue.COPY)
-        self._calls.unpin(self._bytes)
+        self._pages.close()
 
     def __repr__(self) -> str:
         return f"<Shelf {self.size_bytes} bytes>"

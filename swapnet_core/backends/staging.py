@@ -8,8 +8,8 @@ from queue import SimpleQueue
 import torch
 
 from swapnet_core.backends.base import REQUEST_BYTES, Mark
-from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
+from swapnet_core.backends.pinned import PinnedPages
 
 CHUNKS = 8
 """Two reading threads fill one each, beside copies that wait for the device."""
@@ -44,20 +44,16 @@ class StagingRing:
             OutOfMemoryError: the system refuses pinned memory.
         """
         self._calls = calls
-        self._memory = anonymous_pages(CHUNKS * REQUEST_BYTES)
-        with torch.inference_mode(False):
-            self._bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
-        calls.pin(self._bytes)
+        self._pages = PinnedPages(calls, CHUNKS * REQUEST_BYTES)
         self._chunks: SimpleQueue[_Chunk] = SimpleQueue()
-        whole = memoryview(self._memory)
         for begin in range(0, self.size_bytes, REQUEST_BYTES):
             end = begin + REQUEST_BYTES
-            self._chunks.put(_Chunk(self._bytes[begin:end], whole[begin:end]))
+            self._chunks.put(_Chunk(self._pages.tensor[begin:end], self._pages.view[begin:end]))
 
     @property
     def size_bytes(self) -> int:
         """Of all chunks."""
-        return self._bytes.numel()
+        return self._pages.size_bytes
 
     def open_landing(self, slot: torch.Tensor, released: Mark | None) -> StagedLanding:
         """Take a chunk, once the device has copied what was in it.
@@ -89,8 +85,7 @@ class StagingRing:
 
     def close(self) -> None:
         """Unpin it, when the copies are done. No landing is open."""
-        self._calls.wait_for(Queue.COPY)
-        self._calls.unpin(self._bytes)
+        self._pages.close()
 
     def __repr__(self) -> str:
         return f"<StagingRing {CHUNKS} chunks, {self._chunks.qsize()} at hand>"

@@ -31,33 +31,26 @@ from swapnet_core.backends.cpu import NO_SHELF, HostLanding, anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
 from swapnet_core.backends.device_queue import DeviceQueue
+from swapnet_core.backends.tensor_region import TensorRegion
 from swapnet_core.errors import InputError
-from swapnet_core.specs import WeightSpec
-from swapnet_core.tensors import view_bytes
 
 
-class UnifiedRegion:
+class UnifiedRegion(TensorRegion):
     """Pinned pages of the host as a tensor on the device; see [Note: mapped slots]. Any thread."""
 
     def __init__(self, calls: CudaCalls, queue: DeviceQueue, size_bytes: int) -> None:
         self._calls = calls
         self._queue = queue
         self._memory = anonymous_pages(size_bytes)
-        self._size_bytes = len(self._memory)
         with torch.inference_mode(False):
             self._pages = torch.frombuffer(self._memory, dtype=torch.uint8)
         calls.pin(self._pages)
         try:
-            self._bytes = calls.alias_pinned(self._pages).tensor
+            super().__init__(calls.alias_pinned(self._pages).tensor)
         except BaseException:
             calls.unpin(self._pages)
             raise
         self._host = memoryview(self._memory)
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the region."""
-        return self._size_bytes
 
     def open_landing(
         self, offset_bytes: int, size_bytes: int, released: Mark | None
@@ -66,15 +59,6 @@ class UnifiedRegion:
         if released is not None:
             released.wait()
         return HostLanding(self._host[offset_bytes : offset_bytes + size_bytes])
-
-    def weight_view(self, offset_bytes: int, weight: WeightSpec) -> torch.Tensor:
-        """Return a tensor on the device over the region's bytes, without copying them."""
-        return view_bytes(self._bytes[offset_bytes : offset_bytes + weight.size_bytes], weight)
-
-    def holds(self, tensor: torch.Tensor) -> bool:
-        """Tell whether a tensor's storage is this region."""
-        begin = self._bytes.data_ptr()
-        return begin <= tensor.untyped_storage().data_ptr() < begin + self._size_bytes
 
     def give_up(self, spans: Sequence[Span], rest_bytes: int) -> GivenUpSlots:
         """Let copies lie where slots were. See `Region`."""

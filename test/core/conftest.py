@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import os
@@ -15,7 +16,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map_only
 
 from swapnet_core import (
     BudgetTooSmallError,
@@ -23,10 +24,14 @@ from swapnet_core import (
     SwappedModel,
     SwapRuntime,
 )
+from swapnet_core import device_profile as profiles
+from swapnet_core import runtime as runtime_module
+from swapnet_core.hardware import choose_hardware
 from swapnet_core.lane import Lane
 from swapnet_core.planner import make_plan
 from swapnet_core.regions import JoinedRegion
-from swapnet_core.specs import NO_STEP, DeviceProfile, NetworkProfile, SwapPlan
+from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
+from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
@@ -35,11 +40,13 @@ from swapnet_core.testing import (
     SimulatedBackend,
     SimulatedRegion,
     open_leases,
+    run_steps,
     simulated_profile,
     stored_pattern,
 )
 
 _PLENTY = "1GiB"
+_SIMULATED = "simulated "
 _PATIENCE_S = 30.0
 _CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
@@ -176,6 +183,71 @@ def _smallest_budget(runtime: SwapRuntime) -> int:
     return refused.value.needed_bytes
 
 
+@pytest.fixture(scope="session")
+def measured_gpu(measured_storage: Path) -> None:
+    """Measure the first GPU once, if there is one: every `cache_dir` after this has it."""
+    if torch.cuda.is_available():
+        for kind in ("cuda", "unified"):
+            found = choose_hardware(kind)
+            profiles.load_or_measure(measured_storage, found)
+            found.backend.close()
+
+
+class Gpu:
+    """A device, and runtimes on it.
+
+    Attributes:
+        calls: of a simulated device; None of a real one.
+    """
+
+    smallest = staticmethod(_smallest_budget)
+
+    def __init__(self, name: str, cache_dir: Path, patch: pytest.MonkeyPatch) -> None:
+        self._name = name
+        self._cache_dir = cache_dir
+        self.kind = name.removeprefix(_SIMULATED).partition(":")[0]
+        self.calls = SimulatedCuda(5) if name.startswith(_SIMULATED) else None
+        if self.calls is not None:
+            found = simulated_hardware(self.calls, self.kind)
+            patch.setattr(runtime_module, "choose_hardware", lambda device: found)
+            patch.setattr(profiles, "load_or_measure", lambda *_: SIMULATED_DEVICE)
+        self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
+
+    def open(self, budget: str | int = _PLENTY, host_budget: str | int = 0) -> SwapRuntime:
+        return SwapRuntime(
+            budget, device=self._name, cache_dir=self._cache_dir, host_budget=host_budget
+        )
+
+    def expect(self, network: nn.Module, *inputs: torch.Tensor) -> Any:
+        """What the plain network gives on the device, on the CPU."""
+        plain = copy.deepcopy(network).to(self.device)
+        with torch.inference_mode():
+            output = plain(*(tensor.to(self.device) for tensor in inputs))
+            return tree_map_only(torch.Tensor, torch.Tensor.cpu, output)
+
+
+@pytest.fixture(
+    params=[
+        f"{_SIMULATED}cuda",
+        pytest.param(f"{_SIMULATED}unified", marks=pytest.mark.slow),
+        pytest.param("cuda:0", marks=pytest.mark.gpu),
+        pytest.param("unified:0", marks=pytest.mark.gpu),
+    ]
+)
+def gpu(
+    request: pytest.FixtureRequest,
+    measured_gpu: None,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Gpu]:
+    """A simulated device, and a real one if there is one; all memory is given back in the end."""
+    gpu = Gpu(request.param, cache_dir, monkeypatch)
+    yield gpu
+    if gpu.calls is not None:
+        assert gpu.calls.held.device_bytes == 0
+        assert gpu.calls.held.pinned_bytes == 0
+
+
 @pytest.fixture
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     """Wait for a condition; fail where it does not come to be."""
@@ -233,21 +305,10 @@ class Bench:
 
     def run(self, stop_after: int | None = None) -> None:
         """One inference; `stop_after` breaks it off after so many steps."""
-        self.lane.begin()
-        current = NO_STEP
-        for number, cell in enumerate(self._steps):
-            if number == stop_after:
-                self.lane.abort()
-                return
-            use = self.plan.step_uses[number]
-            if use not in (NO_STEP, current):
-                self.lane.enter(use)
-                current = use
-            self._check(self._cell_block[cell])
-        self.lane.finish()
+        run_steps(self.lane, self._steps, self._check, stop_after)
 
-    def _check(self, block_index: int) -> None:
-        block = self.plan.blocks[block_index]
+    def _check(self, step: int) -> None:
+        block = self.plan.blocks[self._cell_block[self._steps[step]]]
         border = self.plan.stream_bytes
         part = self.resident if block.is_resident else self.streaming
         begin = block.slot_offset_bytes - border * block.is_resident

@@ -83,7 +83,7 @@ def test_it_shrinks_to_what_the_networks_need_and_no_further(
     with SwapRuntime("auto", cache_dir=cache_dir) as opened:
         model = opened.load("network", network, (_IMAGE,))
         system.set_free(0)
-        needed = opened._smallest_bytes()
+        needed = opened._fleet.smallest_bytes()
         wait_until(lambda: opened.report().budget_bytes == needed)
         assert torch.equal(model(_IMAGE), expected)
         assert opened.report().leased_bytes <= needed

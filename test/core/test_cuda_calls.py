@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import mmap
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ import torch
 from torch import nn
 
 from swapnet_core import SwapRuntime
+from swapnet_core.backends.base import GraphPool
 from swapnet_core.backends.cuda_calls import Queue, TorchCuda, can_register_host_memory
 from swapnet_core.sizes import MIB
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("measured_gpu")]
 
 
 @pytest.fixture
@@ -94,6 +96,93 @@ def test_pinned_pages_are_the_same_from_both_sides(calls: TorchCuda) -> None:
         assert bool((host == value + 100).all())
     del aliased
     calls.unpin(host)
+
+
+def test_graphs_share_a_pool_and_give_it_back(calls: TorchCuda) -> None:
+    weight = torch.ones(1024, 1024, device=calls.device)
+    pool = calls.open_graphs()
+    with torch.inference_mode(), pool.capturing():
+        pool.begin()
+        middle = weight * 2.0
+        first = pool.end()
+        pool.begin()
+        output = middle + weight
+        second = pool.end()
+        pool.begin()
+        nothing = pool.end()  # without a warning
+    assert pool.size_bytes >= 2 * weight.nbytes
+    for value in (1.0, 2.0):
+        weight.fill_(value)
+        for graph in (first, second, nothing):
+            graph.replay()
+        assert bool((output == 3.0 * value).all())
+    reserved_bytes = torch.cuda.memory_reserved(calls.device)
+    held_bytes = pool.size_bytes
+    del middle, output
+    pool.close()
+    assert pool.size_bytes == 0
+    assert torch.cuda.memory_reserved(calls.device) <= reserved_bytes - held_bytes
+
+
+def test_a_capture_that_fails_leaves_the_device_as_it_was(calls: TorchCuda) -> None:
+    weight = torch.ones(1024, device=calls.device)
+    before = calls.allocated_bytes()
+    for _ in range(2):
+        pool = calls.open_graphs()
+        with pytest.raises(RuntimeError):
+            _capture_a_value(pool, weight)
+        pool.close()
+    calls.release(calls.allocate(4 * MIB))
+    assert calls.allocated_bytes() == before
+    assert float((weight * 2.0).sum()) == 2048.0
+    pool = calls.open_graphs()
+    with torch.inference_mode(), pool.capturing():
+        pool.begin()
+        output = weight + 1.0
+        graph = pool.end()
+    graph.replay()
+    assert bool((output == 2.0).all())
+    del output
+    pool.close()
+
+
+def _capture_a_value(pool: GraphPool, weight: torch.Tensor) -> None:
+    with torch.inference_mode(), pool.capturing():
+        pool.begin()
+        (weight * 2.0).sum().item()
+
+
+def test_other_threads_copy_and_wait_while_a_graph_is_captured(calls: TorchCuda) -> None:
+    host, slot = _host(MIB), calls.allocate(MIB)
+    calls.pin(host)
+    host.fill_(7)
+    pool = calls.open_graphs()
+
+    def fetch() -> None:
+        calls.let_wait(Queue.COPY, calls.record(Queue.COMPUTE))
+        calls.copy(Queue.COPY, slot, host)
+        calls.record(Queue.COPY).wait()
+
+    with ThreadPoolExecutor(1) as other, torch.inference_mode(), pool.capturing():
+        pool.begin()
+        late = slot + 1
+        other.submit(fetch).result()
+        graph = pool.end()
+    graph.replay()
+    assert bool((late == 8).all())
+    del late
+    pool.close()
+    calls.wait_for(Queue.COPY)
+    calls.unpin(host)
+    calls.release(slot)
+
+
+def test_a_budget_that_follows_the_device_s_memory(calls: TorchCuda, cache_dir: Path) -> None:
+    network, image = nn.Linear(64, 64).eval(), torch.rand(1, 64)
+    _, total_bytes = torch.cuda.mem_get_info(calls.device)
+    with SwapRuntime("auto", device="cuda", cache_dir=cache_dir) as runtime:
+        runtime.load("net", network, (image,))(image)
+        assert 0 < runtime.report().budget_bytes <= total_bytes
 
 
 def test_times_between_marks_are_the_device_s(calls: TorchCuda) -> None:

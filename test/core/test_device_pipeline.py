@@ -20,12 +20,13 @@ from swapnet_core.errors import NetworkError, StorageError
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.simulated_cuda import SimulatedCuda
-from swapnet_core.specs import NO_STEP, NetworkProfile, bytes_spec
+from swapnet_core.specs import NetworkProfile, bytes_spec
 from swapnet_core.stream import Stream
 from swapnet_core.swapper import FetchPool
 from swapnet_core.testing import (
     SIMULATED_DEVICE,
     MemoryStore,
+    run_steps,
     simulated_profile,
     stored_pattern,
 )
@@ -111,18 +112,10 @@ class Runs:
 
     def run(self, stop_after: int | None = None) -> None:
         """One inference, whose kernels are issued and not waited for."""
-        self.lane.begin()
-        current = NO_STEP
-        for number, cell in enumerate(self._steps):
-            if number == stop_after:
-                self.lane.abort()
-                return
-            use = self.plan.step_uses[number]
-            if use not in (NO_STEP, current):
-                self.lane.enter(use)
-                current = use
-            self.read(self._blocks[cell], f"step {number}")
-        self.lane.finish()
+        run_steps(self.lane, self._steps, self._read_step, stop_after)
+
+    def _read_step(self, step: int) -> None:
+        self.read(self._blocks[self._steps[step]], f"step {step}")
 
     def read(self, index: int, name: str) -> None:
         block = self.plan.blocks[index]
@@ -293,11 +286,9 @@ def test_a_read_that_fails_gives_its_staging_back(open_device: OpenDevice) -> No
     runs = bench.open(profile, 2 * _CELL_BYTES)
     last = runs.plan.blocks[runs.plan.uses[-1]].file_offset_bytes
     for _ in range(12):  # more often than there are chunks
-        runs.store.break_page(last)
-        with pytest.raises(StorageError, match="broken"):
+        with runs.store.broken(last), pytest.raises(StorageError, match="broken"):
             _run_often(runs)
         runs.lane.abort()
-        runs.store.mend()
     runs.run()
     runs.close()
 

@@ -6,14 +6,22 @@ On a simulated one networks compute on the CPU; its memory and its copies are wa
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from swapnet_core import BudgetTooSmallError, InputError, SwapRuntime, device_profile, runtime
+from swapnet_core import (
+    BudgetTooSmallError,
+    InputError,
+    SwapRuntime,
+    device_profile,
+    hardware,
+    runtime,
+)
 from swapnet_core.errors import NetworkError, OutOfMemoryError
 from swapnet_core.hardware import choose_hardware
 from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
@@ -21,9 +29,9 @@ from swapnet_core.testing import SIMULATED_DEVICE
 
 _WIDTH = 256
 _IMAGE = torch.rand(2, _WIDTH, generator=torch.Generator().manual_seed(3))
-_SIMULATED = "simulated "
 
-SmallestBudget = Callable[[SwapRuntime], int]
+Gpu = Any
+"""See `gpu` in conftest.py."""
 
 
 class _Net(nn.Module):
@@ -49,59 +57,12 @@ class _Net(nn.Module):
         return x
 
 
-class _Gpu:
-    """A device, and runtimes on it."""
-
-    def __init__(self, name: str, cache_dir: Path, patch: pytest.MonkeyPatch) -> None:
-        self._name = name
-        self._cache_dir = cache_dir
-        self.kind = name.removeprefix(_SIMULATED).partition(":")[0]
-        self.calls = SimulatedCuda(5) if name.startswith(_SIMULATED) else None
-        if self.calls is not None:
-            hardware = simulated_hardware(self.calls, self.kind)
-            patch.setattr(runtime, "choose_hardware", lambda device: hardware)
-            patch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
-        self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
-
-    def open(self, budget: str | int = "1GiB", host_budget: str | int = 0) -> SwapRuntime:
-        return SwapRuntime(
-            budget, device=self._name, cache_dir=self._cache_dir, host_budget=host_budget
-        )
-
-    def expect(self, network: nn.Module, image: torch.Tensor = _IMAGE) -> torch.Tensor:
-        """What the plain network gives on the device."""
-        plain = copy.deepcopy(network).to(self.device)
-        with torch.inference_mode():
-            output: torch.Tensor = plain(image.to(self.device))
-            return output.cpu()
-
-
-@pytest.fixture(
-    params=[
-        f"{_SIMULATED}cuda",
-        pytest.param(f"{_SIMULATED}unified", marks=pytest.mark.slow),
-        pytest.param("cuda:0", marks=pytest.mark.gpu),
-        pytest.param("unified:0", marks=pytest.mark.gpu),
-    ]
-)
-def gpu(
-    request: pytest.FixtureRequest, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[_Gpu]:
-    gpu = _Gpu(request.param, cache_dir, monkeypatch)
-    yield gpu
-    if gpu.calls is not None:
-        assert gpu.calls.held.device_bytes == 0
-        assert gpu.calls.held.pinned_bytes == 0
-
-
-def test_outputs_are_the_plain_network_s_under_any_budget(
-    gpu: _Gpu, smallest_budget: SmallestBudget
-) -> None:
+def test_outputs_are_the_plain_network_s_under_any_budget(gpu: Gpu) -> None:
     network = _Net().eval()
-    expected = gpu.expect(network)
+    expected = gpu.expect(network, _IMAGE)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        least = smallest_budget(opened)
+        least = gpu.smallest(opened)
         for budget in (2**30, (least + model.stats().demand_bytes) // 2, least):
             opened.set_budget(budget)
             for _ in range(3):
@@ -120,12 +81,12 @@ def test_outputs_are_the_plain_network_s_under_any_budget(
         assert model.timeline is not None
 
 
-def test_networks_take_turns_and_come_and_go(gpu: _Gpu, smallest_budget: SmallestBudget) -> None:
+def test_networks_take_turns_and_come_and_go(gpu: Gpu) -> None:
     networks = [_Net(seed).eval() for seed in range(3)]
-    expected = [gpu.expect(network) for network in networks]
+    expected = [gpu.expect(network, _IMAGE) for network in networks]
     with gpu.open() as opened:
         models = [opened.load(f"{n}", network, (_IMAGE,)) for n, network in enumerate(networks)]
-        opened.set_budget(int(smallest_budget(opened) * 1.5))
+        opened.set_budget(int(gpu.smallest(opened) * 1.5))
         for _ in range(3):
             futures = [model.submit(_IMAGE) for model in models]
             for future, wanted in zip(futures, expected, strict=True):
@@ -134,9 +95,7 @@ def test_networks_take_turns_and_come_and_go(gpu: _Gpu, smallest_budget: Smalles
         torch.testing.assert_close(models[2](_IMAGE).cpu(), expected[2])
 
 
-def test_every_inference_is_timed_and_waited_for(
-    gpu: _Gpu, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_inference_is_timed_and_waited_for(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     if gpu.calls is None:
         pytest.skip("on a simulated device, whose queue is at hand")
     queue, seen = runtime.choose_hardware("").backend.queue, []
@@ -153,12 +112,12 @@ def test_every_inference_is_timed_and_waited_for(
     assert seen == ["begin", "finish"] * 2
 
 
-def test_a_new_budget_takes_effect_under_load(gpu: _Gpu, smallest_budget: SmallestBudget) -> None:
+def test_a_new_budget_takes_effect_under_load(gpu: Gpu) -> None:
     network = _Net().eval()
-    expected = gpu.expect(network)
+    expected = gpu.expect(network, _IMAGE)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        least = smallest_budget(opened)
+        least = gpu.smallest(opened)
         futures = []
         for number in range(12):
             futures += [model.submit(_IMAGE) for _ in range(3)]
@@ -167,27 +126,23 @@ def test_a_new_budget_takes_effect_under_load(gpu: _Gpu, smallest_budget: Smalle
             torch.testing.assert_close(future.result().cpu(), expected)
 
 
-def test_a_branch_that_was_not_traced_is_slower_never_wrong(
-    gpu: _Gpu, smallest_budget: SmallestBudget
-) -> None:
+def test_a_branch_that_was_not_traced_is_slower_never_wrong(gpu: Gpu) -> None:
     network = _Net().eval()
     plain = copy.deepcopy(network)
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(smallest_budget(opened) * 1.2))
+        opened.set_budget(int(gpu.smallest(opened) * 1.2))
         for detour in (False, True, False, True):
             network.detour = plain.detour = detour
-            torch.testing.assert_close(model(_IMAGE).cpu(), gpu.expect(plain))
+            torch.testing.assert_close(model(_IMAGE).cpu(), gpu.expect(plain, _IMAGE))
         assert model.stats().faults > 0
 
 
-def test_a_weight_kept_from_a_branch_that_was_not_traced_is_an_error(
-    gpu: _Gpu, smallest_budget: SmallestBudget
-) -> None:
+def test_a_weight_kept_from_a_branch_that_was_not_traced_is_an_error(gpu: Gpu) -> None:
     network = _Net().eval()
     with gpu.open() as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(smallest_budget(opened) * 1.2))
+        opened.set_budget(int(gpu.smallest(opened) * 1.2))
         network.detour = network.keeps = True
         with pytest.raises(NetworkError, match="keeps a weight"):
             model(_IMAGE)
@@ -196,9 +151,9 @@ def test_a_weight_kept_from_a_branch_that_was_not_traced_is_an_error(
         model(_IMAGE)
 
 
-def test_weights_from_a_mapping_and_modules_on_the_device(gpu: _Gpu) -> None:
+def test_weights_from_a_mapping_and_modules_on_the_device(gpu: Gpu) -> None:
     network = _Net(4).eval()
-    expected = gpu.expect(network)
+    expected = gpu.expect(network, _IMAGE)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     on_device = copy.deepcopy(network).to(gpu.device)
     with gpu.open() as opened:
@@ -211,18 +166,16 @@ def test_weights_from_a_mapping_and_modules_on_the_device(gpu: _Gpu) -> None:
 
 
 @pytest.mark.parametrize("host_budget", ["600KiB", "64MiB"])
-def test_what_host_memory_holds_is_read_once(
-    gpu: _Gpu, smallest_budget: SmallestBudget, host_budget: str
-) -> None:
+def test_what_host_memory_holds_is_read_once(gpu: Gpu, host_budget: str) -> None:
     if gpu.kind == "unified":
         with pytest.raises(InputError, match="host_budget"):
             gpu.open(host_budget=host_budget)
         return
     network = _Net().eval()
-    expected = gpu.expect(network)
+    expected = gpu.expect(network, _IMAGE)
     with gpu.open(host_budget=host_budget) as opened:
         model = opened.load("net", network, (_IMAGE,))
-        opened.set_budget(int(smallest_budget(opened) * 1.2))
+        opened.set_budget(int(gpu.smallest(opened) * 1.2))
         for _ in range(3):
             torch.testing.assert_close(model(_IMAGE).cpu(), expected)
         report, before = opened.report(), model.stats().bytes_read
@@ -238,7 +191,7 @@ def test_what_host_memory_holds_is_read_once(
         torch.testing.assert_close(model(_IMAGE).cpu(), expected)
 
 
-def test_a_network_that_cannot_be_loaded_is_left_as_it_was(gpu: _Gpu) -> None:
+def test_a_network_that_cannot_be_loaded_is_left_as_it_was(gpu: Gpu) -> None:
     network = _Net().eval()
     expected = network(_IMAGE)
     with gpu.open(4096) as opened, pytest.raises(BudgetTooSmallError):
@@ -260,6 +213,19 @@ def test_a_device_that_is_full(cache_dir: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         opened.load("net", network, (image,))
     assert calls.held.device_bytes == 0
+
+
+@pytest.mark.parametrize(("is_integrated", "kind"), [(1, "unified"), (0, "cuda")])
+def test_auto_picks_by_what_the_device_reports(
+    monkeypatch: pytest.MonkeyPatch, is_integrated: int, kind: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    properties = SimpleNamespace(is_integrated=is_integrated)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    for name, found in (("_discrete", "cuda"), ("_shared", "unified")):
+        monkeypatch.setattr(hardware, name, lambda device, found=found: (found, device))
+    assert choose_hardware("auto") == (kind, torch.device("cuda", 0))
 
 
 def test_devices_that_are_not_there() -> None:

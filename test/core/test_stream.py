@@ -123,16 +123,15 @@ def test_an_error_in_the_head_of_another_network_does_not_touch_the_present_one(
 ) -> None:
     fleet = open_fleet(lambda: 0.0, [5, 12])
     first, second = fleet.benches
-    second.store.break_page(second.plan.blocks[second.plan.uses[0]].file_offset_bytes)
-    for _ in range(3):
-        first.lane.begin()
-        fleet.expect([1, 0])
-        first.lane.finish()
-        first.run()
-    with pytest.raises(StorageError, match="broken"):
-        second.run()
-    second.lane.abort()
-    second.store.mend()
+    with second.store.broken(second.plan.blocks[second.plan.uses[0]].file_offset_bytes):
+        for _ in range(3):
+            first.lane.begin()
+            fleet.expect([1, 0])
+            first.lane.finish()
+            first.run()
+        with pytest.raises(StorageError, match="broken"):
+            second.run()
+        second.lane.abort()
     first.run()
     second.run()
     fleet.close()

@@ -17,9 +17,10 @@ from swapnet_core.copies import PrivateCopies
 from swapnet_core.holding import Seat
 from swapnet_core.ledger import Lease, MemoryLedger
 from swapnet_core.loading import Example, prepare
+from swapnet_core.planned_access import PlannedAccess, StoredAccess
 from swapnet_core.recording import Inference
 from swapnet_core.regions import JoinedRegion
-from swapnet_core.runner import PlannedAccess, Runner, StoredAccess
+from swapnet_core.runner import Runner
 from swapnet_core.scheduler import Scheduler
 from swapnet_core.specs import (
     NO_STEP,

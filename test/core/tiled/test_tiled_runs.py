@@ -65,10 +65,9 @@ def test_a_tile_that_cannot_be_read_ends_one_inference(bench: Any, tile: int) ->
     plan = bench.lane.plan
     blocks = [block for block in plan.blocks if block.tile is not None]
     bench.run()
-    bench.store.break_page(blocks[tile].file_offset_bytes)
-    with pytest.raises(StorageError, match="broken"):
+    broken = bench.store.broken(blocks[tile].file_offset_bytes)
+    with broken, pytest.raises(StorageError, match="broken"):
         [bench.run_plainly() for _ in range(3)]  # it may be in its slot already
-    bench.store.mend()
     assert bench.run().faults == 0
 
 
