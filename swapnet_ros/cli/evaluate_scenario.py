@@ -22,6 +22,7 @@ class JoinedScenario:
         tasks: in the order of the file.
         budget: the file's own.
         device: of the networks.
+        host_budget: for pinned host memory beside a GPU's; empty: none.
         cache_dir: for block files; None for the user's cache folder.
         remarks: what a user should know.
     """
@@ -29,6 +30,7 @@ class JoinedScenario:
     tasks: tuple[DirectTask, ...]
     budget: str
     device: str
+    host_budget: str
     cache_dir: Path | None
     remarks: tuple[str, ...]
 
@@ -68,6 +70,7 @@ def join_scenario(
         tasks=tasks,
         budget=core["budget"],
         device=core["device"],
+        host_budget=core["host_budget"],
         cache_dir=Path(core["cache_dir"]).expanduser() if core["cache_dir"] else None,
         remarks=(*file.remarks, *_remarks(tasks)),
     )

@@ -159,6 +159,8 @@ def _model_values(stats: ModelStats) -> dict[str, object]:
         if stats.predicted_latency_s > 0:
             ratio = stats.latency_s.p50 / stats.predicted_latency_s
             values["measured_over_predicted"] = f"{ratio:.3f}"
+    if stats.cuda_graphs is not None:
+        values["cuda_graphs"] = stats.cuda_graphs.reason or f"{stats.cuda_graphs.replays} replays"
     return values
 
 

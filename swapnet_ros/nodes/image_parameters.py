@@ -94,6 +94,12 @@ IMAGE_TASK = (
         "priority are next.",
     ),
     ParameterSpec(
+        name="cuda_graphs",
+        default=False,
+        description="On a GPU, capture the network's kernels once and replay them from then on, "
+        "where the network can be captured; without effect elsewhere.",
+    ),
+    ParameterSpec(
         name="weights",
         default="",
         description="File with the network's weights: `.safetensors`, `.pth`, `.pt` or `.th`, for "

@@ -25,6 +25,11 @@ def _check_budget(value: Value) -> None:
         parse_size(str(value))
 
 
+def _check_host_budget(value: Value) -> None:
+    if value:
+        parse_size(str(value))
+
+
 SWAPNET = (
     ParameterSpec(
         name="budget",
@@ -39,6 +44,13 @@ SWAPNET = (
         name="device",
         default="auto",
         description="Device the networks run on: `auto`, `cpu`, or another one that the core has.",
+    ),
+    ParameterSpec(
+        name="host_budget",
+        default="",
+        description="With `device: cuda`: ceiling for pinned host memory in which weights stay "
+        "after their first read, such as `4GiB`. Empty: weights come from storage each time.",
+        check=_check_host_budget,
     ),
     ParameterSpec(
         name="cache_dir",

@@ -92,6 +92,7 @@ class SwapnetNode(Node):
             self._runtime = SwapRuntime(
                 budget=values["budget"],
                 device=values["device"],
+                host_budget=values["host_budget"] or 0,
                 cache_dir=Path(values["cache_dir"]).expanduser() if values["cache_dir"] else None,
             )
         except SwapNetError:  # some of them are ValueErrors, too

@@ -192,6 +192,7 @@ class TaskNode(GuardedLifecycleNode):
                 network.example_inputs,
                 weights=network.weights,
                 rate_hz=values["max_rate_hz"] or None,
+                cuda_graphs=values["cuda_graphs"],
             )
             undo.callback(model.close)
             publishers = ResultPublishers(

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from swapnet_core import SwapRuntime
+from swapnet_core.errors import InputError
 from swapnet_ros.nodes.container import TASK_NODES
 from swapnet_ros.nodes.errors import ParameterSourceError, ParameterValueError
 from swapnet_ros.nodes.hosted_nodes import HostedNode, parse_nodes
@@ -66,8 +67,11 @@ def test_mistakes_in_parameters_stop_the_start(start_host):
     ):
         with pytest.raises(ParameterValueError, match=reason):
             start_host(swapnet=changes)
-    with pytest.raises(ParameterSourceError, match="budget: not a size: 'lots'"):
-        start_host(swapnet={"budget": "lots"})
+    for name in ("budget", "host_budget"):
+        with pytest.raises(ParameterSourceError, match=f"swapnet: {name}: not a size: 'lots'"):
+            start_host(swapnet={name: "lots"})
+    with pytest.raises(InputError, match="host_budget is for device='cuda'"):
+        start_host(swapnet={"host_budget": "1GiB"})
     with pytest.raises(ParameterSourceError) as caught:
         start_host(object_detection={"network": "yolov33"})
     (problem,) = caught.value.problems
@@ -80,10 +84,12 @@ def test_closing_accounts_for_every_frame_and_plans_no_more(
     robot, start_host, detector_parameters, street_message, monkeypatch
 ):
     nodes = ["object_detection", "second=object_detection"]
-    host = start_host(swapnet={"nodes": nodes}, second=detector_parameters)
+    second = {**detector_parameters, "cuda_graphs": True}
+    host = start_host(swapnet={"nodes": nodes}, second=second)
     for name in ("object_detection", "second"):
         robot.wait_for_state("active", name)
     robot.show(street_message)
+    assert robot.values("/second")["cuda_graphs"] == "the device has no graphs"
     tasks, planned = host.tasks, []
     monkeypatch.setattr(SwapRuntime, "_replan", lambda runtime: planned.append(runtime))
     for _ in range(5):

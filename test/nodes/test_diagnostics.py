@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from swapnet_core import ModelStats, RuntimeReport
 from swapnet_core.policy import Load, assess
+from swapnet_core.reports import GraphStats
 from swapnet_core.testing import SIMULATED_DEVICE
 from swapnet_ros.nodes.diagnostics import TaskHealth, core_status, task_status
 from swapnet_ros.nodes.frames import FrameCounts
@@ -74,10 +75,11 @@ def test_the_status_message_has_the_figures():
     assert message.admission == report.admission.reason
 
 
-def _health(*, in_hand_s: float, predicted_latency_s: float) -> TaskHealth:
-    figures = {
-        name: 0 for name in ModelStats.__dataclass_fields__ if name not in ("name", "latency_s")
-    }
+def _health(
+    *, in_hand_s: float, predicted_latency_s: float, graphs: GraphStats | None = None
+) -> TaskHealth:
+    others = ("name", "latency_s", "cuda_graphs")
+    figures = {name: 0 for name in ModelStats.__dataclass_fields__ if name not in others}
     figures["predicted_latency_s"] = predicted_latency_s
     return TaskHealth(
         node="/lanes",
@@ -90,7 +92,7 @@ def _health(*, in_hand_s: float, predicted_latency_s: float) -> TaskHealth:
         in_hand_s=in_hand_s,
         last_problem="",
         failed_transition="",
-        model=ModelStats(name="/lanes", latency_s=None, **figures),
+        model=ModelStats(name="/lanes", latency_s=None, cuda_graphs=graphs, **figures),
     )
 
 
@@ -118,3 +120,15 @@ def test_a_node_without_a_network_tells_of_no_weights():
     assert _values(task_status(health))["weights"] == "random"
     unloaded = replace(health, network="", is_random=False, model=None, state="unconfigured")
     assert _values(task_status(unloaded))["weights"] == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("", "7 replays"), ("the device has no graphs", "the device has no graphs")],
+)
+def test_graphs_are_told_where_they_were_asked_for(reason, told):
+    graphs = GraphStats(is_used=not reason, reason=reason, replays=7, graphs=1, size_bytes=1)
+    health = _health(in_hand_s=0.0, predicted_latency_s=0.1, graphs=graphs)
+    assert _values(task_status(health))["cuda_graphs"] == told
+    health = replace(health, model=replace(health.model, cuda_graphs=None))
+    assert "cuda_graphs" not in _values(task_status(health))

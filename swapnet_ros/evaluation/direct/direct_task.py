@@ -12,11 +12,11 @@ from swapnet_ros.perception.tasks.analysis import TASK_KINDS, TaskKind
 
 _COMPRESSED = "/compressed"
 
-# Parameters that say when a node does something, not what it finds.
+# Parameters that say when a node does something and how fast, not what it finds.
 _ABOUT_TIME = frozenset(
     (
         *("autostart", "cameras", "image_transport", "max_rate_hz", "max_age_s", "deadline_s"),
-        *("priority", "detections_wait_s", "waiting_images"),
+        *("priority", "cuda_graphs", "detections_wait_s", "waiting_images"),
     )
 )
 
@@ -50,6 +50,11 @@ class DirectTask:
     def rate_hz(self) -> float | None:
         """Inferences per second that are wanted; None: as often as there is time."""
         return self.values["max_rate_hz"] or None
+
+    @property
+    def cuda_graphs(self) -> bool:
+        """Whether the network's kernels are captured, on a GPU."""
+        return bool(self.values["cuda_graphs"])
 
     def describe(self) -> dict[str, Any]:
         """All that decides about results, of JSON types."""

@@ -72,6 +72,7 @@ class SwappedEngine:
         *,
         budget: str,
         device: str = "auto",
+        host_budget: str = "",
         cache_dir: Path | None = None,
         progress: Callable[[str], None],
     ) -> None:
@@ -81,6 +82,7 @@ class SwappedEngine:
             tasks: whose networks are loaded, in this order.
             budget: as `SwapRuntime` takes it.
             device: likewise.
+            host_budget: likewise; empty: none.
             cache_dir: likewise.
             progress: told of each task before its network is loaded.
 
@@ -89,7 +91,9 @@ class SwappedEngine:
         """
         self._models: dict[str, SwappedModel] = {}
         with ExitStack() as undo:
-            self._runtime = SwapRuntime(budget=budget, device=device, cache_dir=cache_dir)
+            self._runtime = SwapRuntime(
+                budget, device=device, host_budget=host_budget or 0, cache_dir=cache_dir
+            )
             undo.callback(self._runtime.close)
             for task in tasks:
                 progress(task.name)
@@ -99,6 +103,7 @@ class SwappedEngine:
                     task.network.example_inputs,
                     weights=task.network.weights,
                     rate_hz=task.rate_hz,
+                    cuda_graphs=task.cuda_graphs,
                 )
             undo.pop_all()
 

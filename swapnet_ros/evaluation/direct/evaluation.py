@@ -181,6 +181,7 @@ def _open_engine(request: DirectRequest, loading: Callable[[str], None]) -> Engi
         request.tasks,
         budget=request.budget,
         device=request.device,
+        host_budget=request.host_budget,
         cache_dir=request.cache_dir,
         progress=loading,
     )

@@ -20,6 +20,7 @@ class DirectRequest:
         tasks: what looks at the images.
         budget: a size, `auto`, or `unlimited` for the plain networks without the core.
         device: as the core takes it.
+        host_budget: likewise; empty: none.
         cache_dir: for block files; None for the user's cache folder.
         is_resumed: go on with what is in the folder.
         is_recorded: write the results as a bag, too.
@@ -32,6 +33,7 @@ class DirectRequest:
     tasks: Sequence[DirectTask]
     budget: str
     device: str = "auto"
+    host_budget: str = ""
     cache_dir: Path | None = None
     is_resumed: bool = False
     is_recorded: bool = False
