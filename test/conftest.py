@@ -63,6 +63,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Give it back: else libraries complain at the end about what was never collected."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def measured_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache directory in which the device is measured already, which takes two seconds."""
