@@ -186,13 +186,13 @@ class _Opened:
         assembly: not attached.
         lender: of the weights.
         identity: bytes by which the weights are told from others.
-        own_modules: how many modules there are that the core had built.
+        is_own: whether the core had its modules built.
     """
 
     assembly: Assembly
     lender: InMemoryLender | SourceLender
     identity: Iterator[Identity]
-    own_modules: int
+    is_own: bool
 
 
 class _NotYet:
@@ -208,10 +208,9 @@ def _open(network: Network, weights: str | Path | Weights | None, backend: Backe
             raise NetworkError(
                 "weights are for a callable that builds the network; a module has its own"
             )
-        return _open_module(network, backend)
+        return _open_module(network, backend, is_own=False)
     if weights is None:
-        opened = _open_module(build_network(network), backend)
-        return replace(opened, own_modules=sum(1 for _ in opened.assembly.network.modules()))
+        return _open_module(build_network(network), backend, is_own=True)
     return _open_skeleton(network, weights, backend.copies)
 
 
@@ -228,11 +227,11 @@ def _open_skeleton(
         assembly=assembly,
         lender=lender,
         identity=_file_identity(Path(str(weights))) if is_file else _content(assembly, lender),
-        own_modules=sum(1 for _ in assembly.network.modules()),
+        is_own=True,
     )
 
 
-def _open_module(network: nn.Module, backend: Backend) -> _Opened:
+def _open_module(network: nn.Module, backend: Backend, *, is_own: bool) -> _Opened:
     """Open a network that has its weights, on whatever devices.
 
     Where they are not all on the device that it runs on, they are lent one by one from where they
@@ -247,7 +246,7 @@ def _open_module(network: nn.Module, backend: Backend) -> _Opened:
         source = {spec.name: _with_bytes(spec, tensor) for spec, tensor in named}
         lender = SourceLender(assembly.weights, source, backend.copies)
     identity = _content(assembly, lender)
-    return _Opened(assembly=assembly, lender=lender, identity=identity, own_modules=0)
+    return _Opened(assembly=assembly, lender=lender, identity=identity, is_own=is_own)
 
 
 def _with_bytes(spec: WeightSpec, tensor: torch.Tensor) -> torch.Tensor:
@@ -286,16 +285,18 @@ def _run(assembly: Assembly, example: Example, backend: Backend, caller: object 
 def _with_overhead(found: NetworkTrace, opened: _Opened, overhead: Overhead) -> NetworkTrace:
     """Count what stays beside the activations as long as the network is loaded.
 
-    On the host: modules, the trace, the block file's manifest, bound parameters, plans, the
-    lane, kernel stacks. Estimated: while they are made, other networks run, whose memory goes up
-    and down. On a device: by what the streaming region, and the network's residents, may cost more
-    than their sizes.
+    On the host: modules that the core had built, the trace, the block file's manifest, bound
+    parameters, plans, the lane, kernel stacks. Estimated: while they are made, other networks run,
+    whose memory goes up and down. On a device: by what the streaming region, and the network's
+    residents, may cost more than their sizes.
     """
     kept_bytes = overhead.region_bytes
     if overhead.counts_host:
         per_weight = _BOOKKEEPING_PER_WEIGHT_BYTES * len(found.weights)
-        modules = _BOOKKEEPING_PER_MODULE_BYTES * opened.own_modules
-        kept_bytes += _BOOKKEEPING_BYTES + per_weight + modules
+        kept_bytes += _BOOKKEEPING_BYTES + per_weight
+        if opened.is_own:
+            modules = sum(1 for _ in opened.assembly.network.modules())
+            kept_bytes += _BOOKKEEPING_PER_MODULE_BYTES * modules
     return replace(
         found.holding_more(kept_bytes), buffer_bytes=found.buffer_bytes + overhead.region_bytes
     )

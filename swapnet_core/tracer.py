@@ -76,7 +76,7 @@ def trace(call: TracedCall) -> NetworkTrace:
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
     per_tile_s, timed_bytes = call.compute(lambda: _tile_pass(call, tileable))
     head, *parts = _by_steps(record.live, access_steps, len(steps))
-    held_by = functools.partial(_held_in_heap, call.gauge)
+    held = functools.partial(_with_kept, call.gauge)
     traced = NetworkTrace(
         weights=tuple(call.weights),
         layers=layers,
@@ -86,9 +86,9 @@ def trace(call: TracedCall) -> NetworkTrace:
         step_compute_s=step_s,
         step_tile_s=_step_tile_times(per_tile_s, access_steps, len(steps)),
         head_compute_s=head_s,
-        head_activation_bytes=held_by(head.whole_bytes),
-        step_activation_bytes=tuple(held_by(part.whole_bytes) for part in parts),
-        step_tile_activation_bytes=tuple(held_by(part.cut_bytes) for part in parts),
+        head_activation_bytes=held(head.whole_bytes),
+        step_activation_bytes=tuple(held(part.whole_bytes) for part in parts),
+        step_tile_activation_bytes=tuple(held(part.cut_bytes) for part in parts),
         kept_bytes=0,
         buffer_bytes=call.buffer_bytes,
     )
@@ -119,7 +119,7 @@ def _high_operators(record: AccessRecord) -> list[int]:
     return high if max([record.live[0].whole_bytes, *rest]) <= least_bytes else []
 
 
-def _held_in_heap(gauge: Gauge, live_bytes: int) -> int:
+def _with_kept(gauge: Gauge, live_bytes: int) -> int:
     """Count what is live, and what is kept beside it; see [Note: activations]."""
     return live_bytes + gauge.kept_beside(live_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,6 +57,14 @@ class Graphed:
         self, opened: SwapRuntime, network: nn.Module, *inputs: Any, name: str = "net"
     ) -> SwappedModel:
         return opened.load(name, network, inputs or (self.image(),), cuda_graphs=True)
+
+    @contextmanager
+    def loaded(self) -> Iterator[tuple[SwapRuntime, SwappedModel, nn.Module]]:
+        """Open a runtime with a network that wants graphs; yields it, and what it is equal to."""
+        network = self.Net().eval()
+        plain = copy.deepcopy(network)
+        with self.gpu.open() as opened:
+            yield opened, self.load(opened, network), plain
 
     def stream(self, opened: SwapRuntime, model: SwappedModel) -> None:
         """Set a budget with room for graphs at which most of the network is streamed."""

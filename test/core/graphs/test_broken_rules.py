@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -74,10 +73,7 @@ def test_a_simulated_device_shows_a_broken_rule(
 ) -> None:
     if graphed.gpu.calls is None or (graphed.gpu.kind == "unified" and "wait for" in rule):
         pytest.skip("a real device might be right by luck, and a shared memory has no copies")
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain):
         graphed.stream(opened, model)
         assert not _is_wrong_somewhere(graphed, model, plain)
         with monkeypatch.context() as patch:
@@ -93,10 +89,7 @@ def test_a_simulated_device_shows_graphs_that_outlive_their_plan(
 ) -> None:
     if graphed.gpu.calls is None:
         pytest.skip("a real device might be right by luck")
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain):
         graphed.stream(opened, model)
         with monkeypatch.context() as patch:
             patch.setattr(graphs.InferenceGraphs, "void_unless", lambda *_: None)

@@ -135,10 +135,7 @@ def test_weights_in_another_order_than_traced_are_not_captured(graphed: Graphed)
 
 
 def test_a_budget_without_room_for_graphs_is_kept_without(graphed: Graphed) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain):
         model(graphed.image())
         pool_bytes = graphed.stats(model).size_bytes
         opened.set_budget(graphed.gpu.smallest(opened) + pool_bytes - 1)

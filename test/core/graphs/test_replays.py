@@ -27,10 +27,7 @@ Graphed = Any
 
 
 def test_replays_give_what_the_network_gives(graphed: Graphed) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain):
         assert not graphed.stats(model).is_used
         graphed.stream(opened, model)
         before = graphed.stats(model).replays
@@ -121,10 +118,7 @@ def test_a_new_budget_voids_graphs_also_in_the_middle_of_a_replay(graphed: Graph
 def test_a_replay_that_meets_a_new_plan_starts_over(
     graphed: Graphed, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened, ThreadPoolExecutor(1) as changes:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain), ThreadPoolExecutor(1) as changes:
         graphed.stream(opened, model)
         budget, enter, entered = opened.report().budget_bytes, PlannedAccess.enter, []
 
@@ -149,10 +143,7 @@ def test_a_replay_that_meets_a_new_plan_starts_over(
 def test_a_new_budget_waits_until_a_capture_is_over(
     graphed: Graphed, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened, ThreadPoolExecutor(1) as changes:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain), ThreadPoolExecutor(1) as changes:
         start = PlannedAccess.start_capture
 
         def start_and_move(access: PlannedAccess, enter_block: Callable[[int], None]) -> None:
@@ -173,10 +164,7 @@ def test_a_new_budget_waits_until_a_capture_is_over(
 
 @pytest.mark.slow
 def test_other_inputs_than_the_example_s_run_as_ever(graphed: Graphed) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (_, model, plain):
         model(graphed.image())
         for rows, replays in ((1, 0), (2, 1), (1, 1), (2, 2)):
             image = graphed.image(rows)
@@ -211,10 +199,7 @@ def test_layers_that_run_by_tiles_are_cut_at_every_tile(graphed: Graphed) -> Non
 def test_a_block_that_cannot_be_read_is_an_error_and_the_next_replay_is_right(
     graphed: Graphed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = graphed.Net().eval()
-    plain = copy.deepcopy(network)
-    with graphed.gpu.open() as opened:
-        model = graphed.load(opened, network)
+    with graphed.loaded() as (opened, model, plain):
         graphed.stream(opened, model)
 
         def refuse(*_: Any) -> float:
