@@ -107,12 +107,23 @@ class CpuRegion(TensorRegion):
     """Anonymous memory; pages cost nothing until a read touches them. Any thread."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._memory = anonymous_pages(size_bytes)
-        super().__init__(torch.frombuffer(self._memory, dtype=torch.uint8))
-        if self._size_bytes >= 4 * _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        # A page more than is used, of the large ones: they begin at multiples of their size.
+        self._memory = anonymous_pages(size_bytes + _HUGE_PAGE_BYTES)
+        self._begin_bytes = -torch.frombuffer(self._memory, dtype=torch.uint8).data_ptr()
+        self._begin_bytes %= _HUGE_PAGE_BYTES
+        super().__init__(
+            torch.frombuffer(
+                self._memory,
+                dtype=torch.uint8,
+                offset=self._begin_bytes,
+                count=round_up(max(size_bytes, 1)),
+            )
+        )
+        large_bytes = self._size_bytes // _HUGE_PAGE_BYTES * _HUGE_PAGE_BYTES
+        if large_bytes and hasattr(mmap, "MADV_HUGEPAGE"):
             # Fewer pages to pin per direct read, fewer TLB misses in compute.
-            self._memory.madvise(mmap.MADV_HUGEPAGE, 0, self._size_bytes)
-        self._host = memoryview(self._memory)
+            self._memory.madvise(mmap.MADV_HUGEPAGE, self._begin_bytes, large_bytes)
+        self._host = memoryview(self._memory)[self._begin_bytes :][: self._size_bytes]
 
     def open_landing(
         self, offset_bytes: int, size_bytes: int, released: Mark | None
@@ -124,13 +135,13 @@ class CpuRegion(TensorRegion):
         """Give pages back to the system, from which the copies get theirs."""
         for begin, end in spans:
             if begin < end:
-                self._memory.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+                self._memory.madvise(mmap.MADV_DONTNEED, self._begin_bytes + begin, end - begin)
         return HOST_COPIES
 
     def free(self) -> None:
         """Give the memory back to the system. Views that are still around read zeros."""
         # The mapping itself goes when the last tensor over it goes; its pages go now.
-        self._memory.madvise(mmap.MADV_DONTNEED, 0, self._size_bytes)
+        self._memory.madvise(mmap.MADV_DONTNEED, self._begin_bytes, self._size_bytes)
 
     def __repr__(self) -> str:
         return f"<CpuRegion {self._size_bytes} bytes>"
