@@ -61,7 +61,8 @@ class PairedResult:
         rival: by another one, in turn with it; None where none was asked for or possible.
         rival_reason: why it was not possible; empty otherwise.
         plain_s: latency of the plain network in memory.
-        least_stall_s: what any plan must stall within this budget, at the plain network's speed.
+        least_delay_s: by how much any plan is slower within this budget, at the plain network's
+            speed: stalls that must be, and tiles.
         bandwidth_bytes_per_s: of direct reads: the better one of reading the block file in turn
             with the pairs, while nothing computes, and of the inferences' own reads.
         load_average: of the machine in the last minute, when the measurement began.
@@ -75,7 +76,7 @@ class PairedResult:
     rival: PlanFigures | None
     rival_reason: str
     plain_s: float
-    least_stall_s: float
+    least_delay_s: float
     bandwidth_bytes_per_s: float
     load_average: float
     machine: str
@@ -93,7 +94,7 @@ class PairedResult:
     @property
     def bound_in_budget_s(self) -> float:
         """No schedule is faster within this budget: it can only read ahead into what it has."""
-        return max(self.bound_s, self.plain_s + self.least_stall_s)
+        return max(self.bound_s, self.plain_s + self.least_delay_s)
 
     @property
     def ratio_to_bound(self) -> float:

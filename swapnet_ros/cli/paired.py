@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from swapnet_core import SwappedModel, SwapRuntime, blockfile
-from swapnet_core.bounds import least_stall_s
+from swapnet_core.bounds import least_delay_s
 from swapnet_core.errors import BudgetTooSmallError, InputError
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.testing import impose_plan
@@ -106,7 +106,7 @@ def measure_pairs(
             rival=None if rival_arm is None else rival_arm.figures(),
             rival_reason=reason,
             plain_s=plain_s,
-            least_stall_s=_least_stall_s(runtime, model, plain_s, bandwidth),
+            least_delay_s=_least_delay_s(runtime, model, plain_s, bandwidth),
             bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
@@ -233,11 +233,11 @@ def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
     return replace(device, read_bandwidth_bytes_per_s=bandwidth) if bandwidth else device
 
 
-def _least_stall_s(
+def _least_delay_s(
     runtime: SwapRuntime, model: SwappedModel, plain_s: float, bandwidth_bytes_per_s: float
 ) -> float:
     profile, plan = model.profile, model.plan
-    return least_stall_s(
+    return least_delay_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,
         read_bandwidth_bytes_per_s=bandwidth_bytes_per_s,

@@ -1,17 +1,19 @@
-"""The bound on stalls: no plan is faster, and where reads cannot run ahead some plan is as fast.
+"""The bound on delays: no plan is faster, and where reads cannot run ahead some plan is as fast.
 
 Hypothesis draws networks by the strategy of `conftest.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swapnet_core.bounds import least_stall_s
+from swapnet_core.bounds import least_delay_s
 from swapnet_core.planner import make_plan, smallest_budget_bytes
-from swapnet_core.specs import DeviceProfile, NetworkProfile
+from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile
 from swapnet_core.testing import simulated_profile
 
 _MIB = 2**20
@@ -21,13 +23,23 @@ _DEVICE = DeviceProfile(
 )
 
 
+def _tileable(profile: NetworkProfile, tile_s: float) -> NetworkProfile:
+    """Let all layers run by any pages of their weights, each for so much more time."""
+    trace = profile.trace
+    layers = tuple(replace(layer, tile_unit_rows=PAGE_BYTES) for layer in trace.layers)
+    tiles_s = tuple(tile_s for _ in trace.steps)
+    return replace(profile, trace=replace(trace, layers=layers, step_tile_s=tiles_s))
+
+
 @settings(max_examples=80, deadline=None)
-@given(profile=..., share=st.floats(0.0, 1.0))
-def test_no_plan_stalls_less(profile: NetworkProfile, share: float) -> None:
+@given(profile=..., share=st.floats(0.0, 1.0), tile_s=st.sampled_from([0.0, 1e-4, 1e-2]))
+def test_no_plan_takes_less(profile: NetworkProfile, share: float, tile_s: float) -> None:
+    if tile_s:
+        profile = _tileable(profile, tile_s)
     smallest = smallest_budget_bytes(profile)
     budget_bytes = smallest + int(max(0, profile.demand_bytes - smallest) * share)
     plan = make_plan(profile, _DEVICE, budget_bytes=budget_bytes)
-    least_s = least_stall_s(
+    least_s = least_delay_s(
         profile,
         room_bytes=budget_bytes - plan.fixed_bytes,
         read_bandwidth_bytes_per_s=_BANDWIDTH,
@@ -43,14 +55,30 @@ def test_a_heavy_tail_must_be_read_while_it_runs() -> None:
         steps=range(14),
         step_compute_s=[0.1] * 10 + [0.0] * 4,
     )
-    stall_s = least_stall_s(profile, room_bytes=20 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
-    assert stall_s == pytest.approx((40 - 20) / 100)
+    delay_s = least_delay_s(profile, room_bytes=20 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
+    assert delay_s == pytest.approx((40 - 20) / 100)
+
+
+def test_a_layer_that_is_larger_than_the_room_runs_by_tiles() -> None:
+    profile = simulated_profile(
+        cell_bytes=[_MIB, 9 * _MIB], steps=range(2), step_compute_s=[1.0, 1.0]
+    )
+    profile = _tileable(profile, 0.25)
+
+    def delay_s(room_mib: int) -> float:
+        return least_delay_s(
+            profile, room_bytes=room_mib * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH
+        )
+
+    assert delay_s(9) == 0.0
+    assert delay_s(4) == pytest.approx(3 * 0.25)
+    assert delay_s(3) == pytest.approx(3 * 0.25)
 
 
 def test_with_room_for_everything_nothing_must_stall() -> None:
     profile = simulated_profile(cell_bytes=[_MIB] * 8, steps=range(8))
-    stall_s = least_stall_s(profile, room_bytes=8 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
-    assert stall_s == 0.0
+    delay_s = least_delay_s(profile, room_bytes=8 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH)
+    assert delay_s == 0.0
 
 
 def test_slower_compute_hides_more_reads() -> None:
@@ -58,13 +86,13 @@ def test_slower_compute_hides_more_reads() -> None:
         cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
     )
 
-    def stall_s(scale: float) -> float:
-        return least_stall_s(
+    def delay_s(scale: float) -> float:
+        return least_delay_s(
             profile,
             room_bytes=10 * _MIB,
             read_bandwidth_bytes_per_s=_BANDWIDTH,
             compute_scale=scale,
         )
 
-    assert stall_s(1.0) == pytest.approx(0.3 - 0.15)
-    assert stall_s(2.0) == pytest.approx(0.0, abs=1e-9)
+    assert delay_s(1.0) == pytest.approx(0.3 - 0.15)
+    assert delay_s(2.0) == pytest.approx(0.0, abs=1e-9)
