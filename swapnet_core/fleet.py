@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from swapnet_core import memory
 from swapnet_core.arena import Arena
@@ -21,6 +22,16 @@ from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_bu
 from swapnet_core.specs import DeviceProfile
 
 Models = Mapping[str, LoadedModel]
+Wishes = Mapping[str, tuple[LoadedModel, float | None]]
+"""Who is loaded, and at which rate: what plans are made for."""
+
+
+class Planned(NamedTuple):
+    """Plans, and what they were made for."""
+
+    wishes: Wishes
+    budget_bytes: int
+    plans: Plans
 
 
 class Fleet:
@@ -48,21 +59,20 @@ class Fleet:
         with self._lock:
             return dict(self._models)
 
-    def plan(self, models: Models, device: DeviceProfile, budget_bytes: int) -> Plans:
-        """Plan networks for a budget. Pure: nothing changes.
+    def plan(self, models: Models, device: DeviceProfile, budget_bytes: int) -> Planned:
+        """Plan networks, at least one, for a budget. Pure: nothing changes.
 
         Raises:
             BudgetTooSmallError: they do not fit together; names what they need.
         """
-        if not models:
-            return {}
+        wishes = wishes_of(models)  # first: a rate that is set meanwhile must not count as met
         networks = describe(models)
         plans = plan_beside_host(
             lambda device: plan_together(networks, device, budget_bytes=budget_bytes),
             device,
             self._arena.host_ledger.budget_bytes,
         )
-        return dict(zip(_holdings(models), plans, strict=True))
+        return Planned(wishes, budget_bytes, dict(zip(_holdings(models), plans, strict=True)))
 
     def smallest_bytes(self) -> int:
         """Return the smallest budget that the networks accept; 0 where there are none."""
@@ -181,18 +191,22 @@ class Fleet:
 
         self._placement.move(plans, make_room)
 
-    def replan(self, device: DeviceProfile) -> None:
-        """Give what became free to those that are left.
+    def replan(self, device: DeviceProfile) -> Planned:
+        """Share the budget anew, e.g. what became free; return the plans in force then.
 
         Raises:
             SwapNetError: see `Placement.move`.
         """
+        budget_bytes = self._ledger.budget_bytes
         if self._models:
-            self._adopt(self.plan(self._models, device, self._ledger.budget_bytes))
+            self._adopt(self.plan(self._models, device, budget_bytes).plans)
         else:
             self._placement.close()
             self._lease_fixed(0)
         memory.return_free_memory()
+        plans = {holding: holding.plan for holding in _holdings(self._models)}
+        in_force = {holding: plan for holding, plan in plans.items() if plan is not None}
+        return Planned(wishes_of(self._models), budget_bytes, in_force)
 
     def close(self) -> None:
         """Unload everything. Idempotent."""
@@ -239,6 +253,11 @@ class Fleet:
 
     def __repr__(self) -> str:
         return f"<Fleet {', '.join(self.models)}>"
+
+
+def wishes_of(models: Models) -> Wishes:
+    """Return what plans for these networks are made for."""
+    return {name: (model, model.rate_hz) for name, model in models.items()}
 
 
 def describe(models: Models) -> list[SharedNetwork]:

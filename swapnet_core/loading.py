@@ -16,7 +16,7 @@ from swapnet_core import blockfile, memory, traces
 from swapnet_core.assembly import Assembly, build_network, build_skeleton, check_names, load_buffers
 from swapnet_core.backends.base import Backend, CopyMemory
 from swapnet_core.copies import PrivateCopies
-from swapnet_core.errors import NetworkError, SwapNetError, WeightsMismatchError
+from swapnet_core.errors import InputError, NetworkError, SwapNetError, WeightsMismatchError
 from swapnet_core.gauges import Overhead
 from swapnet_core.hardware import Hardware, on_cpu
 from swapnet_core.sizes import KIB
@@ -40,6 +40,20 @@ class Example:
 
     inputs: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, inputs: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> Example:
+        """Take what a user gives.
+
+        Raises:
+            InputError: the inputs are not a tuple, but e.g. one tensor.
+        """
+        if not isinstance(inputs, tuple):
+            raise InputError(
+                f"example_inputs is a {type(inputs).__name__}; it must be the tuple of positional "
+                "inputs, e.g. (image,)"
+            )
+        return cls(inputs=inputs, kwargs=dict(kwargs or {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,13 +40,13 @@ def profile_network(
         device: that it will run on, as for `SwapRuntime`; what the CPU takes says little of a GPU.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there is no such device, or `example_inputs` is no tuple.
         NetworkError: it cannot be traced.
         StorageError: the cache directory cannot be used.
         WeightsMismatchError: weights and network do not belong together.
     """
     root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
+    example = Example.of(example_inputs, example_kwargs)
     memory.keep_activations_in_heap()
     hardware = choose_hardware(device)
     # On a thread like the one that will run it: compute times and malloc's peak are that one's.

@@ -17,24 +17,19 @@ from swapnet_core.arena import Arena
 from swapnet_core.auto_budget import AutoBudget
 from swapnet_core.cache import default_cache_dir
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import (
-    BudgetTooSmallError,
-    InputError,
-    RuntimeClosedError,
-    SwapNetError,
-)
-from swapnet_core.fleet import Fleet, Models, demand_of, describe
+from swapnet_core.errors import BudgetTooSmallError, InputError, RuntimeClosedError, SwapNetError
+from swapnet_core.fleet import Fleet, Models, Planned, demand_of, describe, wishes_of
 from swapnet_core.hardware import choose_hardware
 from swapnet_core.host_tier import host_share
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
 from swapnet_core.model import LoadedModel
-from swapnet_core.placement import Placement, Plans
+from swapnet_core.placement import Placement
 from swapnet_core.reports import RuntimeReport
 from swapnet_core.sizes import parse_size
 from swapnet_core.sources import Weights
 from swapnet_core.specs import DeviceProfile
-from swapnet_core.swapped import SwappedModel
+from swapnet_core.swapped import Changes, SwappedModel, require_rate
 from swapnet_core.swapper import FetchPool
 
 T = TypeVar("T")
@@ -140,21 +135,19 @@ class SwapRuntime:
         Raises:
             BudgetTooSmallError: the network does not fit beside those already loaded.
             NetworkError: it cannot be traced, or the name is taken.
+            InputError: `example_inputs` is no tuple, or `rate_hz` is not above 0.
             StorageError: the cache directory cannot be used.
             WeightsMismatchError: weights and network do not belong together.
         """
-        if not isinstance(example_inputs, tuple):
-            raise InputError(
-                f"example_inputs is a {type(example_inputs).__name__}; it must be the tuple of "
-                "positional inputs, e.g. (image,)"
-            )
-        example = Example(inputs=example_inputs, kwargs=dict(example_kwargs or {}))
+        example = Example.of(example_inputs, example_kwargs)
+        require_rate(name, rate_hz)
         # A job would wait for itself where the load whose turn it is waits for the job's end.
         turn = contextlib.nullcontext() if self._scheduler.is_in_job else self._load_lock
         with self._fleet.reserved(name), turn:
             model = self._load(name, network, example, weights, rate_hz, cuda_graphs)
+        changes = Changes(unload=self._unload, set_rate=self._set_rate)
         return SwappedModel(
-            model, self._dispatcher, self._unload, example, priority=priority, deadline_s=deadline_s
+            model, self._dispatcher, changes, example, priority=priority, deadline_s=deadline_s
         )
 
     def call(self, function: Callable[[], T]) -> T:
@@ -272,10 +265,24 @@ class SwapRuntime:
 
     def _set_budget(self, budget_bytes: int) -> None:
         begin_s = time.monotonic()
-        models = self._fleet.models
-        # Planned here: not at the expense of an inference.
-        plans = self._fleet.plan(models, self.device_profile, budget_bytes) if models else {}
-        self._dispatcher.interrupt(lambda: self._move(models, plans, budget_bytes, begin_s))
+        planned = self._plan(self._fleet.models, budget_bytes)
+
+        def note() -> None:
+            self._comply_s = time.monotonic() - begin_s
+
+        self._dispatcher.interrupt(lambda: self._move(planned, note))
+
+    def _set_rate(self, model: LoadedModel, rate_hz: float | None) -> None:
+        model.rate_hz = rate_hz
+        planned = self._plan(self._fleet.models, self._ledger.budget_bytes)
+
+        def move() -> None:
+            if planned.budget_bytes == self._ledger.budget_bytes:
+                self._move(planned, lambda: None)
+            else:  # since it was planned
+                self._replan()
+
+        self._dispatcher.interrupt(move)
 
     def _set_budget_in_job(self, budget_bytes: int | None) -> None:
         """Without the lock, whose holder may wait for the end of this very job."""
@@ -318,7 +325,7 @@ class SwapRuntime:
     ) -> LoadedModel:
         """In the caller's thread; what computes or changes the others, between jobs."""
         between_jobs = self._dispatcher.run_exclusive
-        device = between_jobs(lambda: self.device_profile)
+        between_jobs(lambda: self.device_profile)  # measured while nothing computes
         prepared = prepare(self._root, network, example, weights, between_jobs, self._hardware)
         try:
             captured = example if cuda_graphs else None
@@ -327,24 +334,28 @@ class SwapRuntime:
             prepared.assembly.detach()
             raise
         try:
-            models = {**self._fleet.models, name: model}
-            budget_bytes = self._ledger.budget_bytes
-            plans = self._fleet.plan(models, device, budget_bytes)
-            between_jobs(lambda: self._admit(model, models, plans, budget_bytes))
+            planned = self._plan({**self._fleet.models, name: model}, self._ledger.budget_bytes)
+            between_jobs(lambda: self._admit(model, planned))
         except BaseException:
             self._undo_load(model)
             raise
         return model
 
-    def _admit(self, model: LoadedModel, models: Models, plans: Plans, budget_bytes: int) -> None:
+    def _plan(self, models: Models, budget_bytes: int) -> Planned:
+        """Best in a caller's thread: not at the expense of an inference."""
+        if not models:
+            return Planned({}, budget_bytes, {})
+        return self._fleet.plan(models, self.device_profile, budget_bytes)
+
+    def _admit(self, model: LoadedModel, planned: Planned) -> None:
         """On the inference thread, between jobs."""
         present = {**self._fleet.models, model.name: model}
-        if present != models or self._ledger.budget_bytes != budget_bytes:  # since it was planned
-            budget_bytes = self._ledger.budget_bytes
-            plans = self._fleet.plan(present, self.device_profile, budget_bytes)
-        self._review(present, plans, budget_bytes)
+        budget_bytes = self._ledger.budget_bytes
+        if planned.wishes != wishes_of(present) or planned.budget_bytes != budget_bytes:
+            planned = self._plan(present, budget_bytes)
+        self._review(planned)
         try:
-            self._fleet.admit(model, plans)
+            self._fleet.admit(model, planned.plans)
         except BaseException:
             # Whose weights cannot be read says so when it is to run: this error goes first.
             with contextlib.suppress(SwapNetError):
@@ -370,26 +381,20 @@ class SwapRuntime:
             self._replan()
 
     def _replan(self) -> None:
-        self._fleet.replan(self.device_profile)
-        models = self._fleet.models
-        plans = {m.holding: m.holding.plan for m in models.values()}
-        standing = {holding: plan for holding, plan in plans.items() if plan is not None}
-        self._review(models, standing, self._ledger.budget_bytes)
+        """On the inference thread, between blocks."""
+        self._review(self._fleet.replan(self.device_profile))
 
-    def _move(self, models: Models, plans: Plans, budget_bytes: int, begin_s: float) -> None:
+    def _move(self, planned: Planned, on_complied: Callable[[], None]) -> None:
         """On the inference thread, between blocks."""
         present = self._fleet.models
-        if present != models:  # since the plans were made
-            plans = self._fleet.plan(present, self.device_profile, budget_bytes)
-        self._fleet.move(plans, budget_bytes, lambda: self._note_complied(begin_s))
-        self._review(present, plans, budget_bytes)
+        if planned.wishes != wishes_of(present):  # since the plans were made
+            planned = self._plan(present, planned.budget_bytes)
+        self._fleet.move(planned.plans, planned.budget_bytes, on_complied)
+        self._review(planned)
 
-    def _note_complied(self, begin_s: float) -> None:
-        self._comply_s = time.monotonic() - begin_s
-
-    def _review(self, models: Models, plans: Plans, budget_bytes: int) -> None:
-        networks = describe(models)
-        if len(networks) == len(plans):  # else one of them is in trouble, and has no plan
-            known = list(plans.values())
+    def _review(self, planned: Planned) -> None:
+        networks = describe({name: model for name, (model, _) in planned.wishes.items()})
+        if len(networks) == len(planned.plans):  # else one of them is in trouble, and has no plan
+            known = list(planned.plans.values())
             device = self.device_profile.with_host_share(host_share(known))
-            self._desk.review(networks, known, device, budget_bytes)
+            self._desk.review(networks, known, device, planned.budget_bytes)

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_leaves
 
 from swapnet_core.dispatch import Dispatcher
-from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError, SwapNetError
+from swapnet_core.errors import DeadlineMissedError, InputError, RuntimeClosedError, SwapNetError
 from swapnet_core.loading import Example
 from swapnet_core.model import LoadedModel
 from swapnet_core.reports import InferenceTimeline, ModelStats
 from swapnet_core.specs import NetworkProfile, SwapPlan
 
 _LOG = logging.getLogger(__name__)
+
+
+def require_rate(name: str, rate_hz: float | None) -> None:
+    """Refuse what is no rate.
+
+    Raises:
+        InputError: it is not above 0, or not finite.
+    """
+    if rate_hz is not None and not 0.0 < rate_hz < math.inf:
+        raise InputError(
+            f"the rate of the network {name!r} is {rate_hz} Hz; it must be above 0, or None for "
+            "as often as there is time"
+        )
+
+
+class Changes(NamedTuple):
+    """What a network's user can change in the runtime."""
+
+    unload: Callable[[LoadedModel], None]
+    set_rate: Callable[[LoadedModel, float | None], None]
 
 
 class SwappedModel:
@@ -27,7 +48,7 @@ class SwappedModel:
         self,
         model: LoadedModel,
         dispatcher: Dispatcher,
-        unload: Callable[[LoadedModel], None],
+        changes: Changes,
         example: Example,
         *,
         priority: int,
@@ -36,7 +57,7 @@ class SwappedModel:
         self.name = model.name
         self._model = model
         self._dispatcher = dispatcher
-        self._unload = unload
+        self._changes = changes
         self._priority = priority
         self._deadline_s = deadline_s
         self._example_elements = _count_elements(example)
@@ -50,6 +71,32 @@ class SwappedModel:
     @priority.setter
     def priority(self, priority: int) -> None:
         self._priority = priority
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Inferences per second that are wanted, as declared; None: as often as there is time."""
+        return self._model.rate_hz
+
+    def set_rate(self, rate_hz: float | None) -> None:
+        """Declare another rate: shares of memory and the answer about rates follow.
+
+        Plans are made anew, and come into force at the next boundary of two blocks; returns when
+        they have. At once where the rate is the same.
+
+        Args:
+            rate_hz: inferences per second that will be wanted; None: as often as there is time.
+
+        Raises:
+            InputError: the rate is not above 0, or not finite.
+            NetworkError: a network's forward calls this; the rate is noted, its plans are not made.
+            RuntimeClosedError: the model, or the runtime, is closed.
+            StorageError: residents cannot be read; whom that concerns tries again at every call.
+        """
+        self._model.require_open()
+        if rate_hz == self._model.rate_hz:
+            return
+        require_rate(self.name, rate_hz)
+        self._changes.set_rate(self._model, rate_hz)
 
     @property
     def plan(self) -> SwapPlan:
@@ -137,7 +184,7 @@ class SwappedModel:
     def close(self) -> None:
         """Unload the network and give its share to the others. Idempotent."""
         try:
-            self._dispatcher.run_exclusive(lambda: self._unload(self._model))
+            self._dispatcher.run_exclusive(lambda: self._changes.unload(self._model))
         except RuntimeClosedError:
             return  # the runtime's own close has done it
 

@@ -294,6 +294,7 @@ class TaskNode(GuardedLifecycleNode):
         loaded, values = self._loaded, self.values
         self._check_age(frame.camera, values["max_age_s"])
         loaded.model.priority = values["priority"]
+        loaded.model.set_rate(values["max_rate_hz"] or None)
         run = FrameRun(frame, loaded.model, values)
         result = run.analyse(TASK_KINDS[self.TASK], loaded.task)
         before, self._last_stats = self._last_stats, loaded.model.stats()

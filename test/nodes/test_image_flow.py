@@ -118,6 +118,18 @@ def test_the_rate_limit_is_live(robot, active, street_message, wait_until):
     wait_until(lambda: len(robot.results) == before + 1, "the newest frame's result")
 
 
+def test_a_live_rate_reaches_admission(robot, active, street_message):
+    robot.show(street_message)
+    assert robot.values("/swapnet")["/object_detection rate_hz"] == "none"
+    assert robot.set("object_detection", max_rate_hz=700.0)[0].successful
+    robot.show(street_message)
+    assert robot.values("/swapnet")["/object_detection rate_hz"] == "700.00"
+    assert robot.values("/swapnet")["rates_fit"] == "False"
+    assert robot.set("object_detection", max_rate_hz=0.0)[0].successful
+    robot.show(street_message)
+    assert robot.values("/swapnet")["/object_detection rate_hz"] == "none"
+
+
 def test_a_frame_past_its_deadline_is_not_processed(robot, active, street_message, wait_until):
     robot.show(street_message)
     assert robot.set("object_detection", deadline_s=1e-6)[0].successful
