@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
+from swapnet_core.openmp import release_pool
 
 T = TypeVar("T")
 _EXCLUSIVE_PRIORITY = math.inf
@@ -135,6 +136,8 @@ class Scheduler:
         Raises:
             RuntimeClosedError: the scheduler is closed.
         """
+        if not self.is_in_job:
+            release_pool()
         future: _JobFuture[T] = _JobFuture()
         deadline = _FOR_EVER if deadline_s is None else time.monotonic() + deadline_s
         with self._lock:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swapnet_core.errors import DeadlineMissedError
+from swapnet_core.openmp import use_one_thread
 from swapnet_ros.msg import DetectionArray
 from swapnet_ros.nodes.cameras import CameraFrame
 from swapnet_ros.nodes.errors import StaleFrameError
@@ -198,6 +199,7 @@ class FrameWorker:
         self._thread.join()
 
     def _run(self) -> None:
+        use_one_thread()  # the cores are the networks'
         while self._process_next():
             pass
 
