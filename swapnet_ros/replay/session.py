@@ -35,7 +35,7 @@ from swapnet_ros.replay.replay_monitor import ReplayMonitor
 
 _SPIN_S = 0.05
 _QUIET_S = 3.0  # longer than diagnostics take to come round
-_ACCOUNTS_LIMIT_S = 10.0  # they come once per second, from nodes that find the listener
+_TOLD_LIMIT_S = 10.0  # status and accounts come once per second, from nodes that find the listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class ReplaySession:
         self._closing.close()
 
     def load(self) -> None:
-        """Wait until all networks are loaded.
+        """Wait until all networks are loaded, and the core has told of itself.
 
         Raises:
             LiveRunError: a network cannot be loaded, or the process has ended.
@@ -128,6 +128,7 @@ class ReplaySession:
             KeyboardInterrupt: a stop was asked for.
         """
         wait_until_loaded(self._monitor, self._spin_while_loading, self._perception)
+        self._wait_for_status()
         for topic in (*(each.played_as for each in self._player.topics), "/clock"):
             self._require_publishers(topic, most=0)
         self._require_publishers(f"/{CORE_NODE}/status", most=1)
@@ -178,7 +179,7 @@ class ReplaySession:
         Raises:
             LiveRunError: the nodes' process has ended.
         """
-        monitor, end_s = self._monitor, time.monotonic() + _ACCOUNTS_LIMIT_S
+        monitor, end_s = self._monitor, time.monotonic() + _TOLD_LIMIT_S
         monitor.accounts.clear()
         with monitor.listening_to_accounts():
             while len(monitor.accounts) < len(monitor.totals) and time.monotonic() < end_s:
@@ -235,10 +236,16 @@ class ReplaySession:
         began_s, last_s = self._monitor.clock.began_s, self._monitor.record.last_heard_s
         return 0.0 if began_s is None or last_s is None else max(0.0, last_s - began_s)
 
+    def _wait_for_status(self) -> None:
+        """Memory is watched from the core's first status on; it may be slow to find us."""
+        end_s = time.monotonic() + _TOLD_LIMIT_S
+        while self._monitor.status is None and time.monotonic() < end_s:
+            self._spin_while_loading()
+
     def _spin_while_loading(self) -> None:
         if self._stop.is_made:
             raise KeyboardInterrupt
-        self._show(f"loading {', '.join(self._monitor.waiting_for)}")
+        self._show(f"loading {', '.join(self._monitor.waiting_for) or 'is over'}")
         self._spin(None)
 
     def _spin(self, watch: MemoryWatch | None) -> None:
