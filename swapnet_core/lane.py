@@ -241,6 +241,12 @@ class Piece:
             end_s=self.end_s,
         )
 
+    @property
+    def is_into_new_pages(self) -> bool:
+        """Whether memory may be touched for the first time: by a network's first reads."""
+        lane = self.occupant.lane
+        return lane.bytes_read < lane.plan.region_bytes
+
     def prepare(self) -> None:
         """Find out where to read to; waits for the device where it has to."""
         try:

@@ -57,6 +57,7 @@ class FetchPool:
         self._flight_began_s = 0.0
         self._flight_bytes = 0
         self._flight_blocks = 0
+        self._flight_touched_new_pages = False
         self._speed = ReadSpeed()
         self._bytes_read = 0
         self._reading_s = 0.0
@@ -153,16 +154,19 @@ class FetchPool:
             self._bytes_read += piece.read_bytes
             self._flight_bytes += piece.read_bytes
             self._flight_blocks += piece.offset_bytes == 0 and piece.read_bytes > 0
+            self._flight_touched_new_pages |= piece.is_into_new_pages
         if self._in_flight == 0:
             self._end_flight(time.monotonic() - self._flight_began_s)
         stream.land(piece, error)
 
     def _end_flight(self, duration_s: float) -> None:
         self._reading_s += duration_s
-        self._speed.add(
-            size_bytes=self._flight_bytes, blocks=self._flight_blocks, duration_s=duration_s
-        )
+        if not self._flight_touched_new_pages:  # the system makes those first, which takes long
+            self._speed.add(
+                size_bytes=self._flight_bytes, blocks=self._flight_blocks, duration_s=duration_s
+            )
         self._flight_bytes = self._flight_blocks = 0
+        self._flight_touched_new_pages = False
 
     def __repr__(self) -> str:
         return f"<FetchPool {len(self._threads)} threads, {len(self._streams)} streams>"

@@ -101,3 +101,18 @@ def test_what_reads_cost_compute_is_not_taken_for_slowness(tmp_path: Path) -> No
         )
         counters.add(inference, slowed.compute_slowdown)
     assert counters.compute_s() == pytest.approx(2.0)
+
+
+def test_first_reads_into_new_memory_tell_nothing(tmp_path: Path) -> None:
+    network = nn.Sequential(*(nn.Linear(1200, 1200) for _ in range(26))).eval()  # 143 MiB
+    inputs = (torch.zeros(1, 1200),)
+    with SwapRuntime(budget="1GiB", cache_dir=tmp_path) as runtime:
+        measured = runtime.device_profile.read_bandwidth_bytes_per_s
+        model = runtime.load("network", network, inputs)
+        assert model.stats().bytes_read > 128 * MIB  # its residents
+        assert runtime._pool.bandwidth_of_late(0.0) is None
+        assert runtime.device_profile.read_bandwidth_bytes_per_s == measured
+        runtime.set_budget(model.profile.demand_bytes // 4)
+        for _ in range(4):
+            model(*inputs)
+        assert runtime._pool.bandwidth_of_late(0.0) is not None
