@@ -52,6 +52,7 @@ class Fleet:
         self._models: dict[str, LoadedModel] = {}
         self._coming: dict[str, LoadedModel | None] = {}
         self._fixed: Lease | None = None
+        self._heap = memory.HeapWatch()
 
     @property
     def models(self) -> dict[str, LoadedModel]:
@@ -123,7 +124,13 @@ class Fleet:
             graphs = GraphWish.of(captured.inputs, captured.kwargs, activation_bytes)
         holding = self._holding_of(prepared)
         model = LoadedModel(
-            name, prepared.assembly, holding, boundary, rate_hz=rate_hz, graphs=graphs
+            name,
+            prepared.assembly,
+            holding,
+            boundary,
+            rate_hz=rate_hz,
+            heap=self._heap,
+            graphs=graphs,
         )
         with self._lock:
             self._coming[name] = model
@@ -188,6 +195,7 @@ class Fleet:
             self._ledger.set_budget(budget_bytes)
             on_complied()
             self._lease_fixed(_fixed_bytes(self._models, plans))
+            self._heap.allow(_passing_bytes(plans))
 
         self._placement.move(plans, make_room)
 
@@ -221,6 +229,7 @@ class Fleet:
         def make_room() -> None:
             self._void_graphs()
             self._lease_fixed(fixed_bytes)
+            self._heap.allow(_passing_bytes(plans))
 
         self._placement.move(plans, make_room)
 
@@ -296,6 +305,14 @@ def _fixed_bytes(models: Models, plans: Plans) -> int:
     activations = max((plan.activation_bytes for plan in plans.values()), default=0)
     graphs = sum(plans[m.holding].graph_bytes for m in models.values() if m.holding in plans)
     return _buffer_bytes(models) + activations + graphs
+
+
+def _passing_bytes(plans: Plans) -> int:
+    """Return what is leased for activations, without what stays of them between inferences."""
+    passing = (
+        plan.activation_bytes - holding.profile.trace.kept_bytes for holding, plan in plans.items()
+    )
+    return max(passing, default=0)
 
 
 def _buffer_bytes(models: Models) -> int:

@@ -34,12 +34,14 @@ class LivePeaks:
         operator_bytes: while it ran.
         tile_bytes: while it ran one typical tile; 0 where there was none.
         other_bytes: while others ran.
+        begin_bytes: what was live before the first of all.
     """
 
     weight: int = -1
     operator_bytes: int = 0
     tile_bytes: int = 0
     other_bytes: int = 0
+    begin_bytes: int = 0
 
     @property
     def whole_bytes(self) -> int:
@@ -53,6 +55,7 @@ class LivePeaks:
 
     def include(self, other: LivePeaks) -> None:
         """Cover a further stretch; only one of a step's operators can be cut."""
+        self.begin_bytes = self.begin_bytes or other.begin_bytes
         self.tile_bytes = max(self.tile_bytes, other.tile_bytes)
         self.other_bytes = max(self.other_bytes, other.other_bytes)
         if other.tile_bytes:
@@ -90,7 +93,9 @@ class AccessRecord:
     def only_cutting(self, tileable: Collection[int]) -> AccessRecord:
         """Return the record of a network in which only these weights may be cut."""
         live = [
-            peaks if peaks.weight in tileable else LivePeaks(other_bytes=peaks.whole_bytes)
+            peaks
+            if peaks.weight in tileable
+            else LivePeaks(other_bytes=peaks.whole_bytes, begin_bytes=peaks.begin_bytes)
             for peaks in self.live
         ]
         return replace(self, live=live)

@@ -14,6 +14,7 @@ from swapnet_core.assembly import Assembly
 from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.graphs import GraphWish, InferenceGraphs
+from swapnet_core.heap_guard import HeapGuard
 from swapnet_core.holding import Holding
 from swapnet_core.planned_access import Boundary, PlannedAccess, StoredAccess
 from swapnet_core.recording import Inference, record_timeline
@@ -42,6 +43,7 @@ class LoadedModel:
         boundary: Boundary,
         *,
         rate_hz: float | None,
+        heap: memory.HeapWatch,
         graphs: GraphWish | None = None,
     ) -> None:
         self.name = name
@@ -57,7 +59,7 @@ class LoadedModel:
         self._runner: Runner | None = None
         self._is_open = True
         self._has_run = False
-        self._heap = memory.HeapWatch()
+        self._heap = heap
         self._newest: tuple[Inference, ...] = ()
         self._counters = _Counters()
         self._assembly.source = self._idle
@@ -128,7 +130,9 @@ class LoadedModel:
         """
         self.require_open()
         if self._runner is None:
-            access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary)
+            on_host = self.holding.backend.device.type == "cpu"
+            guard = HeapGuard(self.profile.trace, self._heap) if on_host else None
+            access = PlannedAccess(self.holding, self._faulted, self._idle, self._boundary, guard)
             self._runner = Runner(self._assembly, access, self._idle)
         graphs = self._graphs
         run = self._runner.run if graphs is None else functools.partial(graphs.run, self._runner)
@@ -140,16 +144,12 @@ class LoadedModel:
 
     def _run_by_plan(self, run: Callable[[], tuple[Any, Inference]]) -> tuple[Any, Inference]:
         """Run, and see to it that malloc keeps no more than the activations that are leased."""
+        self._heap.check()
         if self._has_run:
+            return run()
+        with memory.tensors_out_of_heap():  # kernels are made now, and stay
             result = run()
-        else:  # kernels are made now, and stay
-            with memory.tensors_out_of_heap():
-                result = run()
-            self._has_run = True
-        plan = self.plan
-        trace = self.profile.trace
-        leased = trace.activation_bytes if plan is None else plan.activation_bytes
-        self._heap.check(leased - trace.kept_bytes)
+        self._has_run = True
         return result
 
     @property

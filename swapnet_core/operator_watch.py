@@ -127,13 +127,13 @@ class _OperatorWatch(OperatorMode):
         cut = None if kwargs else self._find_cut(func, args)
         peaks = self._source.record.live[-1]
         if cut is None:
-            result, peak_bytes = self._measure(lambda: func(*args, **kwargs))
+            result, peak_bytes = self._measure(peaks, lambda: func(*args, **kwargs))
             peaks.other_bytes = max(peaks.other_bytes, peak_bytes)
             return result
         peaks.weight = cut.weight_index
-        result, peaks.operator_bytes = self._measure(lambda: func(*args))
+        result, peaks.operator_bytes = self._measure(peaks, lambda: func(*args))
         if cut.access in self._watch.tried_accesses:
-            _, peak_bytes = self._measure(lambda: cut.run_one(result))
+            _, peak_bytes = self._measure(peaks, lambda: cut.run_one(result))
             peaks.tile_bytes = max(1, peak_bytes)
         return result
 
@@ -154,14 +154,17 @@ class _OperatorWatch(OperatorMode):
         newest = len(record.accesses) - 1
         return _Cut(newest, index, call, weight, rows) if call.is_cut_by(rows) else None
 
-    def _measure(self, run: Callable[[], Any]) -> tuple[Any, int]:
+    def _measure(self, peaks: LivePeaks, run: Callable[[], Any]) -> tuple[Any, int]:
         """Return what is returned, and the peak of what the call holds meanwhile."""
         self._watch.tidy()
-        gauge = self._call.gauge
-        gauge.reset_peak()
-        result = run()
-        held_bytes = gauge.peak_bytes() - self._call.lender.live_bytes
-        return result, held_bytes - self._watch.base_bytes
+        self._call.gauge.reset_peak()
+        peaks.begin_bytes = peaks.begin_bytes or max(1, self._held_bytes())
+        return run(), self._held_bytes()
+
+    def _held_bytes(self) -> int:
+        """The most that the call has held since the peak was reset."""
+        peak_bytes = self._call.gauge.peak_bytes() - self._call.lender.live_bytes
+        return peak_bytes - self._watch.base_bytes
 
 
 @dataclass(frozen=True, slots=True)

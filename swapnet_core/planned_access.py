@@ -36,7 +36,7 @@ from swapnet_core.holding import Seat
 from swapnet_core.ledger import Lease
 from swapnet_core.recording import Entry
 from swapnet_core.reports import BlockRead
-from swapnet_core.specs import NO_STEP, NetworkProfile
+from swapnet_core.specs import NO_STEP, NetworkProfile, SwapPlan
 from swapnet_core.tiles import Rows
 
 _PAST_THE_END = -1
@@ -73,6 +73,18 @@ class Seats(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Who makes room for what operators take; see `HeapGuard`."""
+
+    def follow(self, plan: SwapPlan) -> None:
+        """Take note of a plan that comes into force."""
+        ...
+
+    def before(self, access: int) -> None:
+        """Make room for what an access begins."""
+        ...
+
+
 class StoredAccess:
     """Answers accesses outside of inferences with copies from the block file. Any thread."""
 
@@ -93,7 +105,12 @@ class PlannedAccess:
     """
 
     def __init__(
-        self, seats: Seats, copies: PrivateCopies, idle: StoredAccess, boundary: Boundary
+        self,
+        seats: Seats,
+        copies: PrivateCopies,
+        idle: StoredAccess,
+        boundary: Boundary,
+        guard: Guard | None = None,
     ) -> None:
         """Bind the weights to their present slots.
 
@@ -108,6 +125,7 @@ class PlannedAccess:
         self._copies = copies
         self._idle = idle
         self._boundary = boundary
+        self._guard = guard
         trace = seats.profile.trace
         self._weights = trace.weights
         self._can_move = find_boundaries(trace)
@@ -134,6 +152,8 @@ class PlannedAccess:
             self._weights, self._copies, tiles, seat.lane.read_into, plan.budget_bytes
         )
         self._entering = find_entries(profile.trace.access_steps, plan.step_uses)
+        if self._guard is not None:
+            self._guard.follow(plan)
 
     @property
     def queue(self) -> ComputeQueue:
@@ -261,6 +281,8 @@ class PlannedAccess:
             return self._access_unplanned(weight)
         if self._boundary.is_interrupted and self._can_move[cursor]:
             self._move(cursor)
+        if self._guard is not None:
+            self._guard.before(cursor)
         use = self._entering[cursor]
         if use != NO_STEP:
             self._enter(use)

@@ -104,6 +104,9 @@ class NetworkTrace:
         step_activation_bytes: the same in every step, with its layer whole.
         step_tile_activation_bytes: the same, with the layer run by typical tiles (see
             `typical_tile_rows`), if it can be.
+        step_live_bytes: what is live of them when a step begins, without what is kept beside it.
+        step_growth_bytes: by how much more is live at a step's peak, with its layer whole.
+        step_tile_growth_bytes: the same, with the layer run by typical tiles.
         kept_bytes: the part of each of these that stays between inferences, such as kernels.
         buffer_bytes: buffers, which stay in memory.
     """
@@ -119,6 +122,9 @@ class NetworkTrace:
     head_activation_bytes: int
     step_activation_bytes: tuple[int, ...]
     step_tile_activation_bytes: tuple[int, ...]
+    step_live_bytes: tuple[int, ...]
+    step_growth_bytes: tuple[int, ...]
+    step_tile_growth_bytes: tuple[int, ...]
     kept_bytes: int
     buffer_bytes: int
 
@@ -393,6 +399,9 @@ def trace_from_json(data: Mapping[str, Any]) -> NetworkTrace:
         head_activation_bytes=data["head_activation_bytes"],
         step_activation_bytes=tuple(data["step_activation_bytes"]),
         step_tile_activation_bytes=tuple(data["step_tile_activation_bytes"]),
+        step_live_bytes=tuple(data["step_live_bytes"]),
+        step_growth_bytes=tuple(data["step_growth_bytes"]),
+        step_tile_growth_bytes=tuple(data["step_tile_growth_bytes"]),
         kept_bytes=data["kept_bytes"],
         buffer_bytes=data["buffer_bytes"],
     )

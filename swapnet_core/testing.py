@@ -274,6 +274,9 @@ def simulated_profile(
         head_activation_bytes=activation_bytes,
         step_activation_bytes=(activation_bytes,) * len(steps),
         step_tile_activation_bytes=(activation_bytes,) * len(steps),
+        step_live_bytes=(0,) * len(steps),
+        step_growth_bytes=(activation_bytes,) * len(steps),
+        step_tile_growth_bytes=(activation_bytes,) * len(steps),
         kept_bytes=0,
         buffer_bytes=buffer_bytes,
     )

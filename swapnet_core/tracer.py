@@ -38,7 +38,7 @@ from swapnet_core.specs import NO_STEP, NetworkTrace
 from swapnet_core.tile_times import TileTimes
 from swapnet_core.traced_call import TracedCall, WeightLender, run_traced
 
-TRACE_VERSION = 7
+TRACE_VERSION = 8
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3
@@ -89,6 +89,9 @@ def trace(call: TracedCall) -> NetworkTrace:
         head_activation_bytes=held(head.whole_bytes),
         step_activation_bytes=tuple(held(part.whole_bytes) for part in parts),
         step_tile_activation_bytes=tuple(held(part.cut_bytes) for part in parts),
+        step_live_bytes=tuple(part.begin_bytes for part in parts),
+        step_growth_bytes=tuple(max(0, part.whole_bytes - part.begin_bytes) for part in parts),
+        step_tile_growth_bytes=tuple(max(0, part.cut_bytes - part.begin_bytes) for part in parts),
         kept_bytes=0,
         buffer_bytes=call.buffer_bytes,
     )

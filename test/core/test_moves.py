@@ -18,6 +18,7 @@ from swapnet_core.errors import OutOfMemoryError
 from swapnet_core.holding import Holding
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
+from swapnet_core.memory import HeapWatch
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement
 from swapnet_core.planner import make_plan, smallest_budget_bytes
@@ -90,7 +91,12 @@ class _Bench:
         self.holding = Holding(prepared.profile, prepared.block_file, arena)
         self.boundary = _Boundary()
         self.model = LoadedModel(
-            "rounds", prepared.assembly, self.holding, self.boundary, rate_hz=None
+            "rounds",
+            prepared.assembly,
+            self.holding,
+            self.boundary,
+            rate_hz=None,
+            heap=HeapWatch(),
         )
         self.plans = _plans(self.holding)
 

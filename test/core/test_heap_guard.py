@@ -1,0 +1,187 @@
+"""Room is made before steps that take much: no more is held than is leased for activations."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from swapnet_core import SwapRuntime, memory
+from swapnet_core.heap_guard import HeapGuard
+from swapnet_core.memory import HeapWatch
+from swapnet_core.planner import make_plan, smallest_budget_bytes
+from swapnet_core.profiling import profile_network
+from swapnet_core.testing import SIMULATED_DEVICE
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
+
+_MIB = 2**20
+
+
+class _Heap:
+    """What a process holds, as far as a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.live_bytes = 100 * _MIB
+        self.kept_bytes = 0
+        self.returns = 0
+        self.looks = 0
+        monkeypatch.setattr(memory, "_resident_bytes", self._look)
+        monkeypatch.setattr(memory, "return_free_memory", self._return)
+
+    def _look(self) -> int:
+        self.looks += 1
+        return self.live_bytes + self.kept_bytes
+
+    def _return(self) -> None:
+        self.returns += 1
+        self.kept_bytes = 0
+
+
+@pytest.fixture
+def heap(monkeypatch: pytest.MonkeyPatch) -> _Heap:
+    return _Heap(monkeypatch)
+
+
+@pytest.fixture
+def watch(heap: _Heap) -> HeapWatch:
+    watch = HeapWatch()
+    watch.allow(30 * _MIB)
+    watch.check()  # now 100 MiB are known to be others'
+    heap.returns = 0
+    return watch
+
+
+def test_nothing_is_returned_while_all_fits(heap: _Heap, watch: HeapWatch) -> None:
+    heap.kept_bytes = 10 * _MIB
+    for _ in range(3):
+        watch.check()
+        watch.make_room(live_bytes=0, growth_bytes=20 * _MIB)
+    assert heap.returns == 0
+
+
+def test_room_is_made_before_a_step_that_might_not_fit(heap: _Heap, watch: HeapWatch) -> None:
+    heap.kept_bytes = 15 * _MIB
+    watch.make_room(live_bytes=0, growth_bytes=20 * _MIB)
+    assert heap.returns == 1
+    assert heap.kept_bytes == 0
+
+
+def test_small_steps_together_are_looked_after(heap: _Heap, watch: HeapWatch) -> None:
+    heap.looks = 0
+    for _ in range(12):
+        watch.make_room(live_bytes=0, growth_bytes=5 * _MIB)
+        heap.kept_bytes += 5 * _MIB
+        assert heap.kept_bytes <= 30 * _MIB
+    assert heap.returns == 1
+    assert heap.looks < 6
+
+
+def test_what_others_hold_by_now_is_not_returned_time_and_again(
+    heap: _Heap, watch: HeapWatch
+) -> None:
+    heap.live_bytes += 200 * _MIB
+    for _ in range(5):
+        watch.make_room(live_bytes=0, growth_bytes=20 * _MIB)
+        heap.kept_bytes = 5 * _MIB
+    assert heap.returns == 1
+
+
+def test_what_others_give_back_does_not_become_room(heap: _Heap, watch: HeapWatch) -> None:
+    heap.live_bytes -= 50 * _MIB
+    watch.check()
+    heap.kept_bytes = 15 * _MIB
+    watch.make_room(live_bytes=0, growth_bytes=20 * _MIB)
+    assert heap.returns == 1
+
+
+def test_what_is_live_already_is_not_taken_for_others(heap: _Heap, watch: HeapWatch) -> None:
+    heap.live_bytes += 20 * _MIB  # activations
+    heap.kept_bytes = 5 * _MIB
+    watch.make_room(live_bytes=20 * _MIB, growth_bytes=8 * _MIB)
+    assert heap.returns == 1
+    heap.kept_bytes = 5 * _MIB
+    watch.make_room(live_bytes=20 * _MIB, growth_bytes=8 * _MIB)
+    assert heap.returns == 2
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1),  # 16 MiB
+        nn.Conv2d(64, 4, 1),
+        nn.MaxPool2d(8),
+        nn.Flatten(),
+        nn.Linear(4096, 512),
+        nn.Linear(512, 4),
+    ).eval()
+
+
+_IMAGE = torch.rand(1, 3, 256, 256)
+
+
+def test_the_trace_tells_what_steps_take(tmp_path: Path) -> None:
+    trace = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path).trace
+    assert 16 * _MIB <= trace.step_growth_bytes[0] < 40 * _MIB
+    assert trace.step_live_bytes[0] < _MIB < 16 * _MIB <= trace.step_live_bytes[1] < 20 * _MIB
+    assert max(trace.step_growth_bytes[-2:]) < _MIB
+    for step in range(len(trace.steps)):
+        assert trace.step_tile_growth_bytes[step] <= trace.step_growth_bytes[step]
+        peak_bytes = trace.step_live_bytes[step] + trace.step_growth_bytes[step]
+        assert peak_bytes <= trace.step_activation_bytes[step]
+
+
+def test_only_steps_that_take_much_are_guarded(tmp_path: Path) -> None:
+    profile = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path)
+    asked: list[int] = []
+
+    class Watch(HeapWatch):
+        def make_room(self, *, live_bytes: int, growth_bytes: int) -> None:
+            asked.append(growth_bytes)
+
+    guard = HeapGuard(profile.trace, Watch())
+    guard.follow(
+        make_plan(profile, SIMULATED_DEVICE, budget_bytes=smallest_budget_bytes(profile) + _MIB)
+    )
+    for access in range(len(profile.trace.accesses)):
+        guard.before(access)
+    assert asked[0] == profile.trace.step_growth_bytes[0]
+    assert all(growth >= _MIB for growth in asked)
+    assert len(asked) < len(profile.trace.steps)
+
+
+@pytest.fixture
+def littered() -> Iterator[ctypes.CDLL]:
+    """A heap in which much is kept."""
+    libc = memory._glibc()
+    assert libc is not None
+    yield libc
+    memory.return_free_memory()
+
+
+def test_what_was_kept_before_is_returned_in_an_inference(
+    tmp_path: Path, littered: ctypes.CDLL
+) -> None:
+    with SwapRuntime(budget="1GiB", cache_dir=tmp_path) as runtime:
+        model = runtime.load("network", _network(), (_IMAGE,))
+        for _ in range(2):
+            model(_IMAGE)
+        runtime._dispatcher.run_exclusive(memory.return_free_memory)
+        before_bytes = memory.anonymous_bytes()
+        # Between the pieces lies what stays, untouched: so they are kept one by one.
+        found = [(littered.malloc(_MIB), littered.malloc(_MIB)) for _ in range(120)]
+        pieces, ends = zip(*found, strict=True)
+        for piece in pieces:
+            ctypes.memset(piece, 1, _MIB)
+        for piece in pieces:
+            littered.free(piece)
+        assert memory.anonymous_bytes() - before_bytes > 100 * _MIB
+        model(_IMAGE)
+        assert memory.anonymous_bytes() - before_bytes < runtime.report().peak_bytes
+        for end in ends:
+            littered.free(end)
