@@ -32,6 +32,9 @@ def bench_table(result: PairedResult) -> Table:
         "bound within the budget": f"{_ms(result.bound_in_budget_s)} (stretches and layers larger "
         f"than it cost {_ms(result.least_delay_s)})",
         "ratio to that bound": f"{result.ratio_to_bound_in_budget:.3f}",
+        "plain, with such reads beside it": _ms(result.beside_reads_s),
+        "ratio to the bound beside reads": f"{result.ratio_to_bound_beside_reads:.3f} "
+        f"(bound {_ms(result.bound_beside_reads_s)})",
         "outputs": _outputs(swapped),
     }
     if result.rival is not None:

@@ -89,7 +89,9 @@ def measure_pairs(
         own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
         rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
         reads = exits.enter_context(ReadArm(_block_file(root, model)))
-        arms = [plain_arm, own_arm, *([] if rival_arm is None else [rival_arm]), reads]
+        beside_arm = _BesideArm(runtime, plain_arm, reads, model.plan.streamed_bytes)
+        rivals = [] if rival_arm is None else [rival_arm]
+        arms = [plain_arm, own_arm, beside_arm, *rivals, reads]
         for pair in range(pairs):
             for arm in arms:
                 arm.take_turn()
@@ -106,6 +108,7 @@ def measure_pairs(
             rival=None if rival_arm is None else rival_arm.figures(),
             rival_reason=reason,
             plain_s=plain_s,
+            beside_reads_s=statistics.median(beside_arm.latencies_s),
             least_delay_s=_least_delay_s(runtime, model, plain_s, bandwidth),
             bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
@@ -123,19 +126,45 @@ class _PlainArm:
         self._network = network
         self.inputs = inputs
         self.latencies_s: list[float] = []
-        self.output = runtime.call(self._infer)
+        self.output = runtime.call(self.infer)
 
     def take_turn(self) -> None:
         """Measure some inferences in a row, after one that does not count."""
         self.latencies_s.append(self._runtime.call(self._measure))
 
     def _measure(self) -> float:
-        self._infer()
-        return statistics.median(_time(self._infer) for _ in range(_BATCH))
+        self.infer()
+        return statistics.median(_time(self.infer) for _ in range(_BATCH))
 
-    def _infer(self) -> Any:
+    def infer(self) -> Any:
+        """Run one inference, on the thread that runs networks."""
         with torch.inference_mode():
             return self._network(*self.inputs)
+
+
+class _BesideArm:
+    """The network in memory, while as much is read beside every inference as a plan reads."""
+
+    def __init__(
+        self, runtime: SwapRuntime, plain: _PlainArm, reads: ReadArm, read_bytes: int
+    ) -> None:
+        self._runtime = runtime
+        self._plain = plain
+        self._reads = reads
+        self._read_bytes = read_bytes
+        self.latencies_s: list[float] = []
+
+    def take_turn(self) -> None:
+        """Measure some inferences in a row, after one that does not count."""
+        self.latencies_s.append(self._runtime.call(self._measure))
+
+    def _measure(self) -> float:
+        self._infer_beside_reads()
+        return statistics.median(self._infer_beside_reads() for _ in range(_BATCH))
+
+    def _infer_beside_reads(self) -> float:
+        with self._reads.reading(self._read_bytes):
+            return _time(self._plain.infer)
 
 
 class _SwappedArm:

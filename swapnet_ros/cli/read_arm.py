@@ -1,22 +1,27 @@
-"""How fast a block file can be read while nothing computes: what bounds are made of."""
+"""What reading costs by itself: how fast a block file comes, and by how much it slows compute."""
 
 from __future__ import annotations
 
-import mmap
+import contextlib
 import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from swapnet_core.backends.cpu import CpuRegion
 from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
+from swapnet_core.specs import PAGE_BYTES
 from swapnet_core.swapper import READING_THREADS
 
 _MOST_BYTES = 256 * 2**20
+_REQUESTS_IN_MEMORY = 16
+"""More than processors' caches hold: what is read lies in memory, as blocks do."""
 
 
 class ReadArm:
-    """Reads a block file as the fetch threads do, from its beginning, while nothing computes."""
+    """Reads a block file as the fetch threads do, into memory of its own that nobody uses."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -25,22 +30,25 @@ class ReadArm:
             StorageError: it cannot be opened.
         """
         self._reader = DirectReader(path)
-        self._requests = max(1, min(path.stat().st_size, _MOST_BYTES) // REQUEST_BYTES)
-        self._request_bytes = min(
-            REQUEST_BYTES, path.stat().st_size // mmap.PAGESIZE * mmap.PAGESIZE
-        )
+        size_bytes = path.stat().st_size
+        self._requests = max(1, min(size_bytes, _MOST_BYTES) // REQUEST_BYTES)
+        self._request_bytes = min(REQUEST_BYTES, size_bytes // PAGE_BYTES * PAGE_BYTES)
+        self._region = CpuRegion(_REQUESTS_IN_MEMORY * REQUEST_BYTES)
+        self._threads = ThreadPoolExecutor(READING_THREADS)
         self._bandwidths: list[float] = []
+        with self.reading(_REQUESTS_IN_MEMORY * REQUEST_BYTES):
+            pass  # the system makes the memory's pages
 
     def take_turn(self) -> None:
-        """Read once.
+        """Read once, while nothing computes.
 
         Raises:
             StorageError: a read failed.
         """
-        with ThreadPoolExecutor(READING_THREADS) as threads:
-            begin_s = time.perf_counter()
-            list(threads.map(self._read, range(READING_THREADS)))
-            duration_s = time.perf_counter() - begin_s
+        begin_s = time.perf_counter()
+        with self.reading(self._requests * self._request_bytes):
+            pass
+        duration_s = time.perf_counter() - begin_s
         self._bandwidths.append(self._requests * self._request_bytes / duration_s)
 
     @property
@@ -48,15 +56,38 @@ class ReadArm:
         """The median of the turns."""
         return statistics.median(self._bandwidths)
 
-    def _read(self, first: int) -> None:
-        with mmap.mmap(-1, self._request_bytes) as memory, memoryview(memory) as buffer:
-            for request in range(first, self._requests, READING_THREADS):
-                self._reader.read_into(buffer, request * REQUEST_BYTES)
+    @contextlib.contextmanager
+    def reading(self, size_bytes: int) -> Iterator[None]:
+        """Read so much, from the file's beginning and round again, beside what is done inside.
+
+        Waits in the end until all is read.
+
+        Raises:
+            StorageError: a read failed.
+        """
+        count = round(size_bytes / self._request_bytes)
+        shares = [
+            self._threads.submit(self._read, range(first, count, READING_THREADS))
+            for first in range(READING_THREADS)
+        ]
+        yield
+        for share in shares:
+            share.result()
+
+    def _read(self, numbers: range) -> None:
+        for number in numbers:
+            begin_bytes = number % _REQUESTS_IN_MEMORY * REQUEST_BYTES
+            landing = self._region.open_landing(begin_bytes, self._request_bytes, None)
+            offset_bytes = number % self._requests * REQUEST_BYTES
+            self._reader.read_into(landing.target, offset_bytes)
+            landing.deliver()
 
     def __enter__(self) -> ReadArm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._threads.shutdown()
+        self._region.free()
         self._reader.close()
 
     def __repr__(self) -> str:

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from swapnet_core import BlockCorruptError
+from swapnet_ros.cli.read_arm import ReadArm
+
 _NETWORK = ("squeezenet1_1", "--input", "1x3x64x64")
 
 
@@ -22,6 +25,9 @@ def test_json_has_every_figure_and_the_figures_agree(swapnet):
     assert result["bound_s"] == max(result["plain_s"], result["read_s"])
     in_budget_s = max(result["bound_s"], result["plain_s"] + result["least_delay_s"])
     assert result["bound_in_budget_s"] == in_budget_s
+    beside_s = max(result["plain_s"], result["beside_reads_s"]) + result["least_delay_s"]
+    assert result["bound_beside_reads_s"] == max(result["bound_s"], beside_s)
+    assert result["beside_reads_s"] > 0
     assert result["ratio_to_bound"] == pytest.approx(swapped["swapped_s"] / result["bound_s"])
     assert swapped["predicted_s"] > 0
     assert result["rival"] is None
@@ -74,3 +80,32 @@ def test_bad_input_is_one_line_and_exit_code_2(swapnet, words, reason):
     assert done.exit_code == 2, done.errors
     assert "Traceback" not in done.errors
     assert reason in " ".join(done.errors.split())
+
+
+def test_a_file_is_read_in_turns_and_beside_something(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(20 * 2**20))
+    sizes = []
+    with ReadArm(path) as reads:
+        reads.take_turn()
+        assert reads.bandwidth_bytes_per_s > 0
+        read_into = reads._reader.read_into
+
+        def count(buffer, offset_bytes):
+            sizes.append(len(buffer))
+            assert offset_bytes + len(buffer) <= 20 * 2**20
+            read_into(buffer, offset_bytes)
+
+        reads._reader.read_into = count
+        with reads.reading(72 * 2**20):
+            pass
+    assert sum(sizes) == 72 * 2**20
+
+
+def test_a_read_that_fails_beside_something_is_told(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(8 * 2**20))
+    with ReadArm(path) as reads:
+        path.write_bytes(b"")
+        with pytest.raises(BlockCorruptError, match="truncated"), reads.reading(8 * 2**20):
+            pass
