@@ -11,7 +11,8 @@ begins: other networks may run between the passes.
 Inferences have their activations in the heap, where malloc keeps holes beside what is live. How
 large they are is chance, and not to be measured once: a small object that lies in the place of a
 large tensor sends that elsewhere, and UFLD-ResNet18 with 28 MiB live holds 28, 42 or 47. So it is
-counted by a rule (`Gauge.kept_beside`).
+counted by a rule (`Gauge.kept_beside`), and where the rule does not do, room is made in front of
+the steps that need it; see [Note: room for a step] in `heap_guard.py`.
 
 Operators bring a large weight into another order in memory of their own, and hold it a second time
 meanwhile: 36 of the 52 MiB that FCN-ResNet101 has live at its peak at 224 pixels. Run by tiles they

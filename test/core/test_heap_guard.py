@@ -127,8 +127,9 @@ _IMAGE = torch.rand(1, 3, 256, 256)
 
 def test_the_trace_tells_what_steps_take(tmp_path: Path) -> None:
     trace = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path).trace
-    assert 16 * _MIB <= trace.step_growth_bytes[0] < 40 * _MIB
-    assert trace.step_live_bytes[0] < _MIB < 16 * _MIB <= trace.step_live_bytes[1] < 20 * _MIB
+    assert 15 * _MIB < trace.step_growth_bytes[0] < 40 * _MIB
+    assert trace.step_live_bytes[0] < 2 * _MIB
+    assert 15 * _MIB < trace.step_live_bytes[1] < 20 * _MIB
     assert max(trace.step_growth_bytes[-2:]) < _MIB
     for step in range(len(trace.steps)):
         assert trace.step_tile_growth_bytes[step] <= trace.step_growth_bytes[step]

@@ -113,6 +113,8 @@ def test_first_reads_into_new_memory_tell_nothing(tmp_path: Path) -> None:
         assert runtime._pool.bandwidth_of_late(0.0) is None
         assert runtime.device_profile.read_bandwidth_bytes_per_s == measured
         runtime.set_budget(model.profile.demand_bytes // 4)
-        for _ in range(4):
+        for _ in range(200):  # times without a break in reading may be too short to tell
             model(*inputs)
+            if runtime._pool.bandwidth_of_late(0.0) is not None:
+                break
         assert runtime._pool.bandwidth_of_late(0.0) is not None
