@@ -26,7 +26,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 _RETURN_PERIOD_S = 5.0
-_LEAST_DROP_BYTES = 4 * 1024 * 1024
+_SLACK_BYTES = 4 * 1024 * 1024
+_LITTLE_BYTES = 16 * 1024 * 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
 _MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
@@ -127,46 +128,56 @@ class HeapWatch:
     One for all networks of a runtime, which run one after the other in one heap. For one thread.
     What is returned has to be faulted in again, 25 ms for ResNet-101, and a heap that was full of
     holes before will spread over them again at once. So between inferences that is done every
-    few seconds at most, and in front of a step only where it might lead beyond the lease.
+    few seconds at most, and in front of a step only where it might lead far beyond the lease.
     """
 
     def __init__(self) -> None:
         self._after_return_bytes: int | None = None
         self._returned_s = -math.inf
         self._allowed_bytes = 0
-        self._free_bytes = 0  # of what is allowed, as far as steps have not been given it
 
     def allow(self, size_bytes: int) -> None:
         """Let activations, and what is kept beside them, have so much from now on."""
         self._allowed_bytes = size_bytes
 
-    def make_room(self, *, live_bytes: int, growth_bytes: int) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether clearly more is held now than is allowed."""
+        last = self._after_return_bytes
+        return last is not None and _resident_bytes() - last > self._allowed_bytes + _SLACK_BYTES
+
+    def make_room(self, *, live_bytes: int, growth_bytes: int, may_wait: bool) -> bool:
         """Return malloc's free memory now, if what comes next may lead beyond what is allowed.
 
         Args:
             live_bytes: of activations, as far as is known.
             growth_bytes: the most that comes to it.
+            may_wait: not where it would be little, and holes may do.
+
+        Returns:
+            Whether it was left to the holes.
         """
-        self._free_bytes -= growth_bytes  # even if none of it comes from what malloc has kept
         last = self._after_return_bytes
-        if self._free_bytes >= 0 or last is None:
-            return
-        self._free_bytes = self._allowed_bytes - (_resident_bytes() - last) - growth_bytes
-        if self._free_bytes < 0:
-            return_free_memory()
-            # What others hold by now is theirs to keep, or it would be returned time and again.
-            self._after_return_bytes = _resident_bytes() - live_bytes
-            self._free_bytes = max(0, self._allowed_bytes - live_bytes - growth_bytes)
+        if last is None:
+            return False
+        beyond_bytes = _resident_bytes() - last + growth_bytes - self._allowed_bytes
+        if beyond_bytes <= 0:
+            return False
+        if may_wait and beyond_bytes <= _LITTLE_BYTES:
+            return True
+        return_free_memory()
+        # What others hold by now is theirs to keep, or it would be returned time and again.
+        self._after_return_bytes = _resident_bytes() - live_bytes
+        return False
 
     def check(self) -> None:
         """Look at the process's private memory, at the beginning of an inference.
 
         At its end its output would be taken for what others hold.
         """
-        self._free_bytes = 0
         held_bytes = _resident_bytes()
         last = self._after_return_bytes
-        if last is not None and -_LEAST_DROP_BYTES <= held_bytes - last <= self._allowed_bytes:
+        if last is not None and -_SLACK_BYTES <= held_bytes - last <= self._allowed_bytes:
             return
         if time.monotonic() - self._returned_s < _RETURN_PERIOD_S:
             if last is not None:
