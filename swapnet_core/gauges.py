@@ -92,7 +92,7 @@ class HostGauge:
 
     def kept_beside(self, live_bytes: int) -> int:
         """See `Gauge`. What malloc was found to keep; see `benchmarks/held.py`."""
-        return 3 * live_bytes // 8 + min(2 * live_bytes, _MOST_KEPT_OF_SMALL_BYTES)
+        return live_bytes // 2 + min(2 * live_bytes, _MOST_KEPT_OF_SMALL_BYTES)
 
     def tidy(self) -> None:
         """See `Gauge`."""
