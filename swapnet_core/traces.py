@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 from swapnet_core import blockfile
 from swapnet_core.assembly import Assembly
 from swapnet_core.errors import BlockCorruptError, StorageError
-from swapnet_core.specs import NetworkProfile, NetworkTrace, trace_from_json, trace_to_json
+from swapnet_core.specs import NetworkProfile, NetworkTrace
+from swapnet_core.trace_json import trace_from_json, trace_to_json
 from swapnet_core.tracer import TRACE_VERSION
 
 _LOG = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from swapnet_core.specs import (
     CellSpec,
     DeviceProfile,
     NetworkProfile,
-    trace_from_json,
 )
+from swapnet_core.trace_json import trace_from_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

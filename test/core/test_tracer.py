@@ -17,7 +17,8 @@ from torch.nn.utils import parametrizations
 from swapnet_core import SwapRuntime
 from swapnet_core.assembly import Assembly
 from swapnet_core.gauges import HOST_GAUGE
-from swapnet_core.specs import NO_STEP, NetworkTrace, trace_from_json, trace_to_json
+from swapnet_core.specs import NO_STEP, NetworkTrace
+from swapnet_core.trace_json import trace_from_json, trace_to_json
 from swapnet_core.traced_call import InMemoryLender, TracedCall
 from swapnet_core.tracer import trace
 
