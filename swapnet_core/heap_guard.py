@@ -4,10 +4,9 @@
 malloc keeps what is freed, and takes new memory where no hole is large enough. What it will keep
 is chance (see [Note: activations] in `tracer.py`), so a share of what is live is counted for it.
 Where that share does not do, what it keeps is returned in front of a large step whose activations
-could lead beyond the lease. That costs page faults afterwards: a twentieth to a tenth of
-UFLD-ResNet18's time. So where it would be little, a step is left to the holes until that was once
-too much. Small steps find holes, or miss by little: room made for them, too, let ResNet-101 take
-1.8 times as long in a heap full of holes.
+could lead beyond the lease. That costs page faults afterwards, so where it would be little, a step
+is left to the holes until that was once too much. Small steps find holes, or miss by little: to
+make room for them, too, costs most in a heap full of holes, where it helps least.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, NetworkTrace, SwapPlan
 
 _LEAST_GROWTH_BYTES = 16 * MIB
+"""Smaller steps are left alone."""
 
 
 class HeapGuard:

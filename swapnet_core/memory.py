@@ -27,7 +27,9 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 _RETURN_PERIOD_S = 5.0
 _SLACK_BYTES = 4 * 1024 * 1024
+"""Others take and give back as much all the time."""
 _LITTLE_BYTES = 16 * 1024 * 1024
+"""By which a step may go beyond what is allowed, once, before room is made for it."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
 _MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
@@ -199,8 +201,7 @@ def _set_malloc(mmap_threshold_bytes: int) -> None:
 def _resident_bytes() -> int:
     """Private resident memory by the cheapest way there is; 0 where the kernel does not tell.
 
-    An ordinary read lets other threads run meanwhile, and then waits for the interpreter: 130 us
-    beside reading threads, instead of 5.
+    An ordinary read lets other threads run meanwhile, and then waits for the interpreter.
     """
     libc = _quick_libc()
     descriptor = libc.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
 import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -86,16 +87,14 @@ def measure_pairs(
         runtime.set_budget(budget_bytes(model.stats().demand_bytes))
         plain_arm = _PlainArm(runtime, plain, network.inputs)
         _learn_speeds(runtime, model, network.inputs)
-        own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
+        plan = model.plan
+        own_arm = _SwappedArm(runtime, model, plan, plain_arm)
         rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
         reads = exits.enter_context(ReadArm(_block_file(root, model)))
-        beside_arm = _BesideArm(runtime, plain_arm, reads, model.plan.streamed_bytes)
-        rivals = [] if rival_arm is None else [rival_arm]
-        arms = [plain_arm, own_arm, beside_arm, *rivals, reads]
-        for pair in range(pairs):
-            for arm in arms:
-                arm.take_turn()
-            progress(pair + 1)
+        beside = functools.partial(reads.reading, plan.streamed_bytes)
+        beside_arm = _PlainArm(runtime, plain, network.inputs, beside)
+        arms = (plain_arm, own_arm, beside_arm, rival_arm, reads)
+        _take_turns([arm for arm in arms if arm is not None], pairs, progress)
         bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
         stats, report = model.stats(), runtime.report()
         plain_s = statistics.median(plain_arm.latencies_s)
@@ -109,62 +108,57 @@ def measure_pairs(
             rival_reason=reason,
             plain_s=plain_s,
             beside_reads_s=statistics.median(beside_arm.latencies_s),
-            least_delay_s=_least_delay_s(runtime, model, plain_s, bandwidth),
+            least_delay_s=_least_delay_s(model.profile, plan, plain_s, bandwidth),
             bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         )
 
 
+class _Arm(Protocol):
+    def take_turn(self) -> None:
+        """Measure once."""
+
+
+def _take_turns(arms: Sequence[_Arm], pairs: int, progress: Callable[[int], None]) -> None:
+    for pair in range(pairs):
+        for arm in arms:
+            arm.take_turn()
+        progress(pair + 1)
+
+
 class _PlainArm:
-    """The network in memory."""
+    """The network in memory, beside something else where that is asked for."""
 
     def __init__(
-        self, runtime: SwapRuntime, network: torch.nn.Module, inputs: tuple[Any, ...]
+        self,
+        runtime: SwapRuntime,
+        network: torch.nn.Module,
+        inputs: tuple[Any, ...],
+        beside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._runtime = runtime
         self._network = network
+        self._beside = beside
         self.inputs = inputs
         self.latencies_s: list[float] = []
-        self.output = runtime.call(self.infer)
+        self.output = runtime.call(self._infer)
 
     def take_turn(self) -> None:
         """Measure some inferences in a row, after one that does not count."""
         self.latencies_s.append(self._runtime.call(self._measure))
 
     def _measure(self) -> float:
-        self.infer()
-        return statistics.median(_time(self.infer) for _ in range(_BATCH))
+        self._time_one()
+        return statistics.median(self._time_one() for _ in range(_BATCH))
 
-    def infer(self) -> Any:
-        """Run one inference, on the thread that runs networks."""
+    def _time_one(self) -> float:
+        with self._beside():
+            return _time(self._infer)
+
+    def _infer(self) -> Any:
         with torch.inference_mode():
             return self._network(*self.inputs)
-
-
-class _BesideArm:
-    """The network in memory, while as much is read beside every inference as a plan reads."""
-
-    def __init__(
-        self, runtime: SwapRuntime, plain: _PlainArm, reads: ReadArm, read_bytes: int
-    ) -> None:
-        self._runtime = runtime
-        self._plain = plain
-        self._reads = reads
-        self._read_bytes = read_bytes
-        self.latencies_s: list[float] = []
-
-    def take_turn(self) -> None:
-        """Measure some inferences in a row, after one that does not count."""
-        self.latencies_s.append(self._runtime.call(self._measure))
-
-    def _measure(self) -> float:
-        self._infer_beside_reads()
-        return statistics.median(self._infer_beside_reads() for _ in range(_BATCH))
-
-    def _infer_beside_reads(self) -> float:
-        with self._reads.reading(self._read_bytes):
-            return _time(self._plain.infer)
 
 
 class _SwappedArm:
@@ -263,9 +257,8 @@ def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
 
 
 def _least_delay_s(
-    runtime: SwapRuntime, model: SwappedModel, plain_s: float, bandwidth_bytes_per_s: float
+    profile: NetworkProfile, plan: SwapPlan, plain_s: float, bandwidth_bytes_per_s: float
 ) -> float:
-    profile, plan = model.profile, model.plan
     return least_delay_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,

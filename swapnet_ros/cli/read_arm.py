@@ -12,7 +12,7 @@ from pathlib import Path
 from swapnet_core.backends.cpu import CpuRegion
 from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
-from swapnet_core.specs import PAGE_BYTES
+from swapnet_core.specs import PAGE_BYTES, bytes_spec
 from swapnet_core.swapper import READING_THREADS
 
 _MOST_BYTES = 256 * 2**20
@@ -33,11 +33,11 @@ class ReadArm:
         size_bytes = path.stat().st_size
         self._requests = max(1, min(size_bytes, _MOST_BYTES) // REQUEST_BYTES)
         self._request_bytes = min(REQUEST_BYTES, size_bytes // PAGE_BYTES * PAGE_BYTES)
-        self._region = CpuRegion(_REQUESTS_IN_MEMORY * REQUEST_BYTES)
+        memory_bytes = _REQUESTS_IN_MEMORY * REQUEST_BYTES
+        self._region = CpuRegion(memory_bytes)
+        self._region.weight_view(0, bytes_spec(memory_bytes)).zero_()  # the system makes its pages
         self._threads = ThreadPoolExecutor(READING_THREADS)
         self._bandwidths: list[float] = []
-        with self.reading(_REQUESTS_IN_MEMORY * REQUEST_BYTES):
-            pass  # the system makes the memory's pages
 
     def take_turn(self) -> None:
         """Read once, while nothing computes.
