@@ -16,6 +16,7 @@ from swapnet_core.heap_guard import HeapGuard
 from swapnet_core.memory import HeapWatch
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.profiling import profile_network
+from swapnet_core.specs import NetworkProfile
 from swapnet_core.testing import SIMULATED_DEVICE
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
@@ -123,8 +124,14 @@ def _network() -> nn.Module:
 _IMAGE = torch.rand(1, 3, 256, 256)
 
 
-def test_the_trace_tells_what_steps_take(tmp_path: Path) -> None:
-    trace = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path).trace
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> NetworkProfile:
+    """Made before any test says what the process holds."""
+    return profile_network(_network(), (_IMAGE,), cache_dir=tmp_path_factory.mktemp("network"))
+
+
+def test_the_trace_tells_what_steps_take(profile: NetworkProfile) -> None:
+    trace = profile.trace
     assert 23 * _MIB < trace.step_growth_bytes[0] < 60 * _MIB
     assert trace.step_live_bytes[0] < 2 * _MIB
     assert 23 * _MIB < trace.step_live_bytes[1] < 28 * _MIB
@@ -135,8 +142,7 @@ def test_the_trace_tells_what_steps_take(tmp_path: Path) -> None:
         assert peak_bytes <= trace.step_activation_bytes[step]
 
 
-def test_only_steps_that_take_much_are_guarded(tmp_path: Path) -> None:
-    profile = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path)
+def test_only_steps_that_take_much_are_guarded(profile: NetworkProfile) -> None:
     asked: list[int] = []
 
     class Watch(HeapWatch):
@@ -155,8 +161,9 @@ def test_only_steps_that_take_much_are_guarded(tmp_path: Path) -> None:
     assert len(asked) < len(profile.trace.steps)
 
 
-def test_a_step_that_once_found_no_holes_is_made_room_for(heap: _Heap, tmp_path: Path) -> None:
-    profile = profile_network(_network(), (_IMAGE,), cache_dir=tmp_path)
+def test_a_step_that_once_found_no_holes_is_made_room_for(
+    profile: NetworkProfile, heap: _Heap
+) -> None:
     growth_bytes = profile.trace.step_growth_bytes[0]
     watch = HeapWatch()
     watch.check()
