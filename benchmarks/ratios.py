@@ -1,6 +1,6 @@
 """The table of docs/benchmarks.md: `swapnet bench` over networks and budget ratios.
 
-    python benchmarks/ratios.py [--pairs 10] [--json out/ratios.json] [NETWORK[@SHAPE] ...]
+    python benchmarks/ratios.py [--pairs 10] [--threads 1] [--json FILE] [NETWORK[@SHAPE] ...]
 
 Every row is a run of its own process, in which the plain network, the swapped one and the plain
 two-block scheme take turns. Do nothing else on the machine meanwhile.
@@ -47,6 +47,7 @@ _HEADERS = (
     "bound in budget, ms",
     "ratio to it",
     "plain beside reads, ms",
+    "both done, ms",
     "bound beside reads, ms",
     "ratio to that",
     "exact",
@@ -62,7 +63,7 @@ def main() -> None:
     print(f"| {' | '.join(_HEADERS)} |\n{'|---' * len(_HEADERS)}|", flush=True)
     for network in options.networks:
         for ratio in options.ratios:
-            row = _bench(network, ratio, options.pairs)
+            row = _bench(network, ratio, options)
             rows.append(row)
             print(_line(row), flush=True)
             if options.json is not None:
@@ -87,14 +88,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("networks", nargs="*", default=_NETWORKS)
     parser.add_argument("--ratios", nargs="+", type=float, default=_RATIOS)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--threads", type=int, help="That compute; by default torch's choice.")
     parser.add_argument("--json", type=Path, help="Written anew after every row.")
     return parser.parse_args()
 
 
-def _bench(network: str, ratio: float, pairs: int) -> dict[str, Any]:
+def _bench(network: str, ratio: float, options: argparse.Namespace) -> dict[str, Any]:
     name, _, shape = network.partition("@")
     command = [sys.executable, "-c", _COMMAND, "bench", name, "--json", "--against=two-blocks"]
-    command += ["--budget-ratio", str(ratio), "--pairs", str(pairs)]
+    command += ["--budget-ratio", str(ratio), "--pairs", str(options.pairs)]
+    command += ["--threads", str(options.threads)] if options.threads else []
     command += ["--input", shape] if shape else []
     done = subprocess.run(command, capture_output=True, text=True)
     asked = {"asked": network, "wanted_ratio": ratio}
@@ -133,6 +136,7 @@ def _figures(row: dict[str, Any]) -> list[str]:
         _ms(row["bound_in_budget_s"]),
         f"{row['ratio_to_bound_in_budget']:.3f}",
         _ms(row["beside_reads_s"]),
+        _ms(row["with_reads_s"]),
         _ms(row["bound_beside_reads_s"]),
         f"{row['ratio_to_bound_beside_reads']:.3f}",
         _exact(swapped),

@@ -12,6 +12,7 @@ from swapnet_core.arena import Arena
 from swapnet_core.dispatch import Dispatcher
 from swapnet_core.errors import NetworkError
 from swapnet_core.graphs import GraphWish
+from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.holding import Holding
 from swapnet_core.host_tier import plan_beside_host
 from swapnet_core.ledger import Lease, MemoryLedger
@@ -52,7 +53,7 @@ class Fleet:
         self._models: dict[str, LoadedModel] = {}
         self._coming: dict[str, LoadedModel | None] = {}
         self._fixed: Lease | None = None
-        self._heap = memory.HeapWatch()
+        self._heap = HeapWatch()
 
     @property
     def models(self) -> dict[str, LoadedModel]:
@@ -155,6 +156,7 @@ class Fleet:
             raise
         # Only now: until here a failure leaves the network as it was.
         model.take_weights()
+        self._heap.expect_holes()
 
     def remove(self, model: LoadedModel) -> bool:
         """Unload a network, the others keep their plans; False where it is not loaded."""
@@ -222,6 +224,7 @@ class Fleet:
             self.remove(model)
         self._placement.close()
         self._lease_fixed(0)
+        self._heap.close()
 
     def _adopt(self, plans: Plans) -> None:
         fixed_bytes = _fixed_bytes(self._models, plans)

@@ -4,16 +4,18 @@
 malloc keeps what is freed, and takes new memory where no hole is large enough. What it will keep
 is chance (see [Note: activations] in `tracer.py`), so a share of what is live is counted for it.
 Where that share does not do, what it keeps is returned in front of a large step whose activations
-could lead beyond the lease. That costs page faults afterwards, so where it would be little, a step
-is left to the holes until that was once too much. Small steps find holes, or miss by little: to
-make room for them, too, costs most in a heap full of holes, where it helps least.
+could lead beyond the lease. That costs page faults afterwards. So where what is kept may do, or
+where it would be little, a step is left to the holes until that was once too much; and is so again
+when the heap has been put in order, see [Note: plugs] in `heap_plugs.py`. Small steps find holes,
+or miss by little: to make room for them, too, costs most in a heap full of holes, where it helps
+least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swapnet_core.memory import HeapWatch
+from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import NO_STEP, NetworkTrace, SwapPlan
 
@@ -30,6 +32,7 @@ class HeapGuard:
         self._growths_bytes: Sequence[int] = ()
         self._needing: set[int] = set()
         self._left_to_holes: int | None = None
+        self._epoch = heap.epoch
 
     def follow(self, plan: SwapPlan) -> None:
         """Look after inferences by this plan from now on."""
@@ -42,7 +45,10 @@ class HeapGuard:
         growth_bytes = self._growths_bytes[access]
         if not growth_bytes:
             return
-        if self._left_to_holes is not None and self._heap.is_over:
+        if self._epoch != self._heap.epoch:
+            self._epoch = self._heap.epoch
+            self._needing.clear()
+        elif self._left_to_holes is not None and self._heap.notices_too_much():
             self._needing.add(self._left_to_holes)
         is_left = self._heap.make_room(
             live_bytes=self._trace.step_live_bytes[self._trace.access_steps[access]],

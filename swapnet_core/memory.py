@@ -12,10 +12,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import math
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +23,6 @@ _STATM_BYTES = 128
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
-_RETURN_PERIOD_S = 5.0
-_SLACK_BYTES = 4 * 1024 * 1024
-"""Others take and give back as much all the time."""
-_LITTLE_BYTES = 16 * 1024 * 1024
-"""By which a step may go beyond what is allowed, once, before room is made for it."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
 _MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
@@ -68,13 +61,26 @@ def return_free_memory() -> None:
     A thread that began before anyone said that there should be one heap may have its own; there,
     letting go of a larger piece does it.
     """
-    libc = _glibc()
+    libc = glibc()
     if libc is None:
         return
-    libc.mallopt(_M_TRIM_THRESHOLD, 0)
-    libc.free(libc.malloc(_LARGER_PIECE_BYTES))
-    libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+    with ends_returned():
+        libc.free(libc.malloc(_LARGER_PIECE_BYTES))
     libc.malloc_trim(0)
+
+
+@contextlib.contextmanager
+def ends_returned() -> Iterator[None]:
+    """Let malloc return the end of a heap to the system whenever something larger is freed."""
+    libc = glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_M_TRIM_THRESHOLD, 0)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
 def keep_activations_in_heap() -> None:
@@ -124,81 +130,15 @@ class _OutOfHeap:
 _OUT_OF_HEAP = _OutOfHeap()
 
 
-class HeapWatch:
-    """Returns malloc's free memory when more of it is kept than is leased for activations.
-
-    One for all networks of a runtime, which run one after the other in one heap. For one thread.
-    What is returned has to be faulted in again, 25 ms for ResNet-101, and a heap that was full of
-    holes before will spread over them again at once. So between inferences that is done every
-    few seconds at most, and in front of a step only where it might lead far beyond the lease.
-    """
-
-    def __init__(self) -> None:
-        self._after_return_bytes: int | None = None
-        self._returned_s = -math.inf
-        self._allowed_bytes = 0
-
-    def allow(self, size_bytes: int) -> None:
-        """Let activations, and what is kept beside them, have so much from now on."""
-        self._allowed_bytes = size_bytes
-
-    @property
-    def is_over(self) -> bool:
-        """Whether clearly more is held now than is allowed."""
-        last = self._after_return_bytes
-        return last is not None and _resident_bytes() - last > self._allowed_bytes + _SLACK_BYTES
-
-    def make_room(self, *, live_bytes: int, growth_bytes: int, may_wait: bool) -> bool:
-        """Return malloc's free memory now, if what comes next may lead beyond what is allowed.
-
-        Args:
-            live_bytes: of activations, as far as is known.
-            growth_bytes: the most that comes to it.
-            may_wait: not where it would be little, and holes may do.
-
-        Returns:
-            Whether it was left to the holes.
-        """
-        last = self._after_return_bytes
-        if last is None:
-            return False
-        beyond_bytes = _resident_bytes() - last + growth_bytes - self._allowed_bytes
-        if beyond_bytes <= 0:
-            return False
-        if may_wait and beyond_bytes <= _LITTLE_BYTES:
-            return True
-        return_free_memory()
-        # What others hold by now is theirs to keep, or it would be returned time and again.
-        self._after_return_bytes = _resident_bytes() - live_bytes
-        return False
-
-    def check(self) -> None:
-        """Look at the process's private memory, at the beginning of an inference.
-
-        At its end its output would be taken for what others hold.
-        """
-        held_bytes = _resident_bytes()
-        last = self._after_return_bytes
-        if last is not None and -_SLACK_BYTES <= held_bytes - last <= self._allowed_bytes:
-            return
-        if time.monotonic() - self._returned_s < _RETURN_PERIOD_S:
-            if last is not None:
-                self._after_return_bytes = min(last, held_bytes)
-            return
-        return_free_memory()
-        self._returned_s = time.monotonic()
-        self._after_return_bytes = _resident_bytes()
-
-
 def _set_malloc(mmap_threshold_bytes: int) -> None:
-    libc = _glibc()
+    libc = glibc()
     if libc is not None:
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, mmap_threshold_bytes)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     """Private resident memory by the cheapest way there is; 0 where the kernel does not tell.
 
     An ordinary read lets other threads run meanwhile, and then waits for the interpreter.
@@ -235,7 +175,8 @@ def _read_status() -> dict[str, int]:
 
 
 @functools.cache
-def _glibc() -> ctypes.CDLL | None:
+def glibc() -> ctypes.CDLL | None:
+    """The C library, where it is the GNU one."""
     try:
         libc = ctypes.CDLL("libc.so.6")
     except OSError:

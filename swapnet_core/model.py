@@ -15,6 +15,7 @@ from swapnet_core.copies import PrivateCopies
 from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.graphs import GraphWish, InferenceGraphs
 from swapnet_core.heap_guard import HeapGuard
+from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.holding import Holding
 from swapnet_core.planned_access import Boundary, PlannedAccess, StoredAccess
 from swapnet_core.recording import Inference, record_timeline
@@ -43,7 +44,7 @@ class LoadedModel:
         boundary: Boundary,
         *,
         rate_hz: float | None,
-        heap: memory.HeapWatch,
+        heap: HeapWatch,
         graphs: GraphWish | None = None,
     ) -> None:
         self.name = name
@@ -150,6 +151,7 @@ class LoadedModel:
         with memory.tensors_out_of_heap():  # kernels are made now, and stay
             result = run()
         self._has_run = True
+        self._heap.expect_holes()
         return result
 
     @property

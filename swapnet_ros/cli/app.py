@@ -62,6 +62,9 @@ def bench(
     against: Annotated[
         Rival | None, typer.Option(help="A plan to measure in turn with the core's own.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="How many threads compute; by default torch's choice.")
+    ] = None,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,6 +86,7 @@ def bench(
             rival=rivals[against],
             pairs=pairs,
             cache_dir=cache_dir,
+            threads=threads,
             progress=lambda done: progress.update(task, completed=done),
         )
     if as_json:

@@ -63,11 +63,13 @@ class PairedResult:
         plain_s: latency of the plain network in memory.
         beside_reads_s: the same, while as many bytes are read beside it as the swapped one reads,
             by as many threads, into memory that nobody uses.
+        with_reads_s: from the start of both until both are done, the network and those reads.
         least_delay_s: by how much any plan is slower within this budget, at the plain network's
             speed: stalls that must be, and tiles.
         bandwidth_bytes_per_s: of direct reads: the better one of reading the block file in turn
             with the pairs, while nothing computes, and of the inferences' own reads.
         load_average: of the machine in the last minute, when the measurement began.
+        threads: that computed.
     """
 
     network: str
@@ -79,9 +81,11 @@ class PairedResult:
     rival_reason: str
     plain_s: float
     beside_reads_s: float
+    with_reads_s: float
     least_delay_s: float
     bandwidth_bytes_per_s: float
     load_average: float
+    threads: int
     machine: str
 
     @property
@@ -101,9 +105,9 @@ class PairedResult:
 
     @property
     def bound_beside_reads_s(self) -> float:
-        """The same, counting what reads cost compute on this machine, whoever orders them."""
+        """The same, counting what reads and compute cost each other here, whoever orders them."""
         compute_s = max(self.plain_s, self.beside_reads_s)
-        return max(self.bound_s, compute_s + self.least_delay_s)
+        return max(self.bound_s, self.with_reads_s, compute_s + self.least_delay_s)
 
     @property
     def ratio_to_bound_beside_reads(self) -> float:

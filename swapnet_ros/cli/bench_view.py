@@ -32,7 +32,8 @@ def bench_table(result: PairedResult) -> Table:
         "bound within the budget": f"{_ms(result.bound_in_budget_s)} (stretches and layers larger "
         f"than it cost {_ms(result.least_delay_s)})",
         "ratio to that bound": f"{result.ratio_to_bound_in_budget:.3f}",
-        "plain, with such reads beside it": _ms(result.beside_reads_s),
+        "plain, with such reads beside it": f"{_ms(result.beside_reads_s)} (both done after "
+        f"{_ms(result.with_reads_s)})",
         "ratio to the bound beside reads": f"{result.ratio_to_bound_beside_reads:.3f} "
         f"(bound {_ms(result.bound_beside_reads_s)})",
         "outputs": _outputs(swapped),
@@ -45,7 +46,8 @@ def bench_table(result: PairedResult) -> Table:
         )
     elif result.rival_reason:
         rows["two blocks in turn"] = result.rival_reason
-    table = Table("", result.network, caption=f"{result.machine}, load {result.load_average:.1f}")
+    caption = f"{result.machine}, {result.threads} compute threads, load {result.load_average:.1f}"
+    table = Table("", result.network, caption=caption)
     for name, value in rows.items():
         table.add_row(name, value)
     return table

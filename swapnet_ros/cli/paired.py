@@ -10,7 +10,7 @@ import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,7 @@ def measure_pairs(
     rival: ChoosePlan | None,
     pairs: int,
     cache_dir: Path | None,
+    threads: int | None,
     progress: Callable[[int], None],
 ) -> PairedResult:
     """Alternate the plain network in memory with the swapped one, and with a rival plan.
@@ -71,6 +72,7 @@ def measure_pairs(
         rival: another way to choose a plan, to be measured in turn; None: only the core's.
         pairs: how many times each is measured; each time three inferences in a row.
         cache_dir: in which a fresh cache is made.
+        threads: that compute; None: as many as torch takes by itself.
         progress: told the number of finished pairs.
 
     Raises:
@@ -79,8 +81,9 @@ def measure_pairs(
     """
     budget_bytes(0)  # a mistake is told before a network is built, traced and stored
     load_average = os.getloadavg()[0]
-    plain = network.build()
     with contextlib.ExitStack() as exits:
+        exits.enter_context(_compute_threads(threads))
+        plain = network.build()
         root = exits.enter_context(fresh_cache(cache_dir))
         runtime = exits.enter_context(SwapRuntime(budget=2**62, device="cpu", cache_dir=root))
         model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
@@ -108,11 +111,23 @@ def measure_pairs(
             rival_reason=reason,
             plain_s=plain_s,
             beside_reads_s=statistics.median(beside_arm.latencies_s),
+            with_reads_s=statistics.median(beside_arm.both_s),
             least_delay_s=_least_delay_s(model.profile, plan, plain_s, bandwidth),
             bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
+            threads=torch.get_num_threads(),
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         )
+
+
+@contextlib.contextmanager
+def _compute_threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Arm(Protocol):
@@ -142,19 +157,22 @@ class _PlainArm:
         self._beside = beside
         self.inputs = inputs
         self.latencies_s: list[float] = []
+        self.both_s: list[float] = []
         self.output = runtime.call(self._infer)
 
     def take_turn(self) -> None:
         """Measure some inferences in a row, after one that does not count."""
-        self.latencies_s.append(self._runtime.call(self._measure))
+        _, *times_s = self._runtime.call(lambda: [self._time_one() for _ in range(1 + _BATCH)])
+        latencies_s, both_s = zip(*times_s, strict=True)
+        self.latencies_s.append(statistics.median(latencies_s))
+        self.both_s.append(statistics.median(both_s))
 
-    def _measure(self) -> float:
-        self._time_one()
-        return statistics.median(self._time_one() for _ in range(_BATCH))
-
-    def _time_one(self) -> float:
+    def _time_one(self) -> tuple[float, float]:
+        """Return how long the network takes, and how long until what is beside it is done, too."""
+        begin_s = time.perf_counter()
         with self._beside():
-            return _time(self._infer)
+            latency_s = _time(self._infer)
+        return latency_s, time.perf_counter() - begin_s
 
     def _infer(self) -> Any:
         with torch.inference_mode():

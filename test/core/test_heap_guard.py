@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from torch import nn
 
 from swapnet_core import SwapRuntime, memory
 from swapnet_core.heap_guard import HeapGuard
-from swapnet_core.memory import HeapWatch
+from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.profiling import profile_network
 from swapnet_core.specs import NetworkProfile
@@ -31,7 +33,7 @@ class _Heap:
         self.live_bytes = 100 * _MIB
         self.kept_bytes = 0
         self.returns = 0
-        monkeypatch.setattr(memory, "_resident_bytes", self._look)
+        monkeypatch.setattr(memory, "resident_bytes", self._look)
         monkeypatch.setattr(memory, "return_free_memory", self._return)
 
     def _look(self) -> int:
@@ -188,10 +190,83 @@ def test_a_step_that_once_found_no_holes_is_made_room_for(
     assert heap.returns == 2
 
 
+def test_a_step_is_left_to_what_is_kept_where_that_is_enough(heap: _Heap, watch: HeapWatch) -> None:
+    heap.kept_bytes = 30 * _MIB
+    assert watch.make_room(live_bytes=0, growth_bytes=28 * _MIB, may_wait=True)
+    assert not watch.make_room(live_bytes=4 * _MIB, growth_bytes=28 * _MIB, may_wait=True)
+    heap.kept_bytes = 30 * _MIB
+    assert not watch.make_room(live_bytes=0, growth_bytes=28 * _MIB, may_wait=False)
+    assert heap.returns == 2
+    heap.kept_bytes = 40 * _MIB  # more than is allowed already
+    assert not watch.make_room(live_bytes=0, growth_bytes=28 * _MIB, may_wait=True)
+    assert heap.returns == 3
+
+
+def test_what_was_learnt_of_a_step_is_void_when_others_took_the_memory(
+    profile: NetworkProfile, heap: _Heap
+) -> None:
+    growth_bytes = profile.trace.step_growth_bytes[0]
+    watch = HeapWatch()
+    watch.check()
+    watch.allow(growth_bytes + 4 * _MIB)
+    guard = HeapGuard(profile.trace, watch)
+    guard.follow(make_plan(profile, SIMULATED_DEVICE, budget_bytes=2 * profile.demand_bytes))
+    heap.returns = 0
+
+    heap.kept_bytes = 10 * _MIB
+    guard.before(0)
+    heap.live_bytes += growth_bytes + 10 * _MIB  # others'
+    guard.before(0)
+    assert heap.returns == 1
+    heap.kept_bytes = 10 * _MIB
+    guard.before(0)
+    assert heap.returns == 1  # it may wait again
+
+
+def test_the_heap_is_put_in_order_when_holes_did_not_do(
+    heap: _Heap, watch: HeapWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    watch.expect_holes()
+    watch.check()
+    heap.returns, renewed_s = 0, []
+    for _ in range(200):
+        heap.kept_bytes = 50 * _MIB
+        assert watch.notices_too_much()
+        heap.kept_bytes = 0
+        watch.check()
+        if heap.returns:
+            heap.returns = 0
+            renewed_s.append(now_s)
+        now_s += 1.0
+    gaps_s = [late - early for early, late in itertools.pairwise(renewed_s)]
+    assert gaps_s == [10.0, 20.0, 40.0, 80.0]
+    now_s += 1000.0
+    watch.check()
+    epoch = watch.epoch
+    watch.check()
+    assert watch.epoch == epoch  # nothing was too much any more
+
+
+def test_the_heap_is_put_in_order_after_loading_and_after_the_first_inference(
+    tmp_path: Path,
+) -> None:
+    with SwapRuntime(budget="1GiB", cache_dir=tmp_path) as runtime:
+        model = runtime.load("network", _network(), (_IMAGE,))
+        epochs = [runtime._fleet._heap.epoch]
+        for _ in range(4):
+            model(_IMAGE)
+            epochs.append(runtime._fleet._heap.epoch)
+        assert [late - early for early, late in itertools.pairwise(epochs)][:2] == [1, 1]
+        assert "holes" in repr(runtime._fleet._heap)
+    assert "0 holes" in repr(runtime._fleet._heap)
+
+
 @pytest.fixture
 def littered() -> Iterator[ctypes.CDLL]:
     """A heap in which much is kept."""
-    libc = memory._glibc()
+    libc = memory.glibc()
     assert libc is not None
     yield libc
     memory.return_free_memory()

@@ -12,7 +12,7 @@ import pytest
 _OWN_HEAP = """
 import ctypes, threading
 from swapnet_core import memory
-libc = memory._glibc()
+libc = memory.glibc()
 size = 20 * 2**20
 held = []
 

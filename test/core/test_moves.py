@@ -15,10 +15,10 @@ from torch import nn
 from swapnet_core.arena import Arena
 from swapnet_core.backends.cpu import CpuBackend, CpuRegion
 from swapnet_core.errors import OutOfMemoryError
+from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.holding import Holding
 from swapnet_core.ledger import MemoryLedger
 from swapnet_core.loading import Example, prepare
-from swapnet_core.memory import HeapWatch
 from swapnet_core.model import LoadedModel
 from swapnet_core.placement import Placement
 from swapnet_core.planner import make_plan, smallest_budget_bytes

@@ -1,0 +1,133 @@
+"""Holes in the heap are taken, so that what comes next lies close together at its end."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+
+import pytest
+
+from swapnet_core import heap_plugs, memory
+from swapnet_core.heap_plugs import HeapPlugs
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
+
+_MIB = 2**20
+_HOLES_MIB = (24, 7, 3, 1, 12, 2, 5)
+
+
+class _Heap:
+    """A heap with holes of several sizes: what lies between them stays as long as this."""
+
+    def __init__(self) -> None:
+        memory.keep_activations_in_heap()
+        libc = memory.glibc()
+        assert libc is not None
+        self.libc = libc
+        self._between: list[int] = []
+        self.holes = [self._take(size * _MIB) for size in _HOLES_MIB]
+        for hole in self.holes:
+            libc.free(hole.start)
+
+    def _take(self, size_bytes: int) -> range:
+        begin = self.libc.malloc(size_bytes)
+        while not self._between or self._between[-1] < begin:
+            self._between.append(self.libc.malloc(_MIB))
+        return range(begin, begin + size_bytes)
+
+    def close(self) -> None:
+        for address in self._between:
+            self.libc.free(address)
+
+    def place_of(self, size_bytes: int) -> int:
+        """Tell where something would be put now."""
+        address = self.libc.malloc(size_bytes)
+        self.libc.free(address)
+        return int(address)
+
+    def is_in_hole(self, address: int) -> bool:
+        return any(address in hole for hole in self.holes)
+
+
+@pytest.fixture
+def heap() -> Iterator[_Heap]:
+    heap = _Heap()
+    yield heap
+    heap.close()
+
+
+@pytest.fixture
+def plugs() -> Iterator[HeapPlugs]:
+    plugs = HeapPlugs()
+    yield plugs
+    plugs.remove()
+
+
+def _count(plugs: HeapPlugs) -> int:
+    return int(repr(plugs).split()[2])
+
+
+@pytest.mark.parametrize("size_mib", [1, 3, 9])
+def test_what_comes_after_lies_in_no_hole(heap: _Heap, plugs: HeapPlugs, size_mib: int) -> None:
+    before = heap.place_of(size_mib * _MIB)
+    plugs.renew()
+    assert heap.place_of(size_mib * _MIB) != before
+    assert not heap.is_in_hole(heap.place_of(size_mib * _MIB))
+    plugs.remove()
+    assert heap.place_of(size_mib * _MIB) == before
+
+
+def test_what_is_taken_is_not_held(heap: _Heap, plugs: HeapPlugs) -> None:
+    memory.return_free_memory()
+    before_bytes = memory.anonymous_bytes()
+    plugs.renew()
+    assert _count(plugs) >= len(_HOLES_MIB)
+    assert memory.anonymous_bytes() - before_bytes < _MIB
+
+
+def test_the_same_holes_take_no_more_plugs(heap: _Heap, plugs: HeapPlugs) -> None:
+    plugs.renew()
+    count = _count(plugs)
+    for _ in range(5):
+        plugs.renew()
+    assert abs(_count(plugs) - count) <= 2
+
+
+def test_several_owners_do_not_disturb_each_other(heap: _Heap, plugs: HeapPlugs) -> None:
+    others = HeapPlugs()
+    others.renew()
+    plugs.renew()
+    others.remove()
+    plugs.renew()
+    assert not heap.is_in_hole(heap.place_of(2 * _MIB))
+    others.remove()
+
+
+def test_where_malloc_is_another_one_nothing_is_taken(
+    heap: _Heap, plugs: HeapPlugs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heap_plugs._heap_calls.cache_clear()
+    monkeypatch.setattr(memory, "glibc", lambda: None)
+    plugs.renew()
+    assert _count(plugs) == 0
+    heap_plugs._heap_calls.cache_clear()
+
+
+def test_an_older_c_library_does_too(
+    heap: _Heap, plugs: HeapPlugs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ctypes.PyDLL
+
+    class Old:
+        """As glibc was before 2.33: without `mallinfo2`."""
+
+        def __init__(self, name: str) -> None:
+            libc = real(name)
+            self.malloc, self.free, self.mallinfo = libc.malloc, libc.free, libc.mallinfo
+
+    heap_plugs._heap_calls.cache_clear()
+    monkeypatch.setattr(ctypes, "PyDLL", Old)
+    plugs.renew()
+    assert not heap.is_in_hole(heap.place_of(2 * _MIB))
+    heap_plugs._heap_calls.cache_clear()
