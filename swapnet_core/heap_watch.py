@@ -41,6 +41,7 @@ class HeapWatch:
     def allow(self, size_bytes: int) -> None:
         """Let activations, and what is kept beside them, have so much from now on."""
         self._allowed_bytes = size_bytes
+        memory.keep_at_heap_end(size_bytes + _SLACK_BYTES)
 
     def notices_too_much(self) -> bool:
         """Tell whether clearly more is held now than is allowed; `check` will see to it then."""

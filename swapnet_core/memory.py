@@ -26,7 +26,9 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
 _MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
-_TRIM_THRESHOLD_BYTES = 64 * 1024 * 1024
+_MOST_KEPT_AT_END_BYTES = 2**31 - 1
+"""`mallopt` takes an int."""
+_kept_at_end_bytes = 64 * 1024 * 1024
 _LARGER_PIECE_BYTES = 96 * 1024
 """What `free` takes as an occasion to look at its heap's end, and is no mapping of its own."""
 
@@ -80,7 +82,20 @@ def ends_returned() -> Iterator[None]:
     try:
         yield
     finally:
-        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
+
+
+def keep_at_heap_end(size_bytes: int) -> None:
+    """Let malloc keep so much at the end of the heap, or what it was let before if that is more.
+
+    It returns the end to the system as soon as that is larger. Inferences whose activations lie
+    there would then fault them in again every time.
+    """
+    global _kept_at_end_bytes
+    _kept_at_end_bytes = max(_kept_at_end_bytes, min(size_bytes, _MOST_KEPT_AT_END_BYTES))
+    libc = glibc()
+    if libc is not None:
+        libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
 
 
 def keep_activations_in_heap() -> None:
@@ -135,7 +150,7 @@ def _set_malloc(mmap_threshold_bytes: int) -> None:
     if libc is not None:
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, mmap_threshold_bytes)
-        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
 
 
 def resident_bytes() -> int:

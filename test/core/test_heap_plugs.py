@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import platform
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from swapnet_core import heap_plugs, memory
+from swapnet_core import SwapRuntime, heap_plugs, memory
 from swapnet_core.heap_plugs import HeapPlugs
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
@@ -92,6 +97,26 @@ def test_the_same_holes_take_no_more_plugs(heap: _Heap, plugs: HeapPlugs) -> Non
     for _ in range(5):
         plugs.renew()
     assert abs(_count(plugs) - count) <= 2
+
+
+def test_inferences_hold_what_is_leased_and_fault_no_pages_in(heap: _Heap, tmp_path: Path) -> None:
+    channels = (3, 96, 48, 24, 12, 6)  # of 24, 12, 6, 3 and 1.5 MiB
+    layers = [nn.Conv2d(*pair, 3, padding=1) for pair in itertools.pairwise(channels)]
+    network, image = nn.Sequential(*layers).eval(), torch.rand(1, 3, 256, 256)
+    with SwapRuntime(budget="1GiB", cache_dir=tmp_path) as runtime:
+        model = runtime.load("network", network, (image,))
+        for _ in range(3):
+            model(image)
+        held_bytes, faults = 0, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        runtime._dispatcher.run_exclusive(memory.return_free_memory)
+        before_bytes = memory.anonymous_bytes()
+        for _ in range(6):
+            memory.reset_peak()
+            model(image)
+            held_bytes = max(held_bytes, memory.peak_anonymous_bytes() - before_bytes)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+        assert held_bytes < model.stats().activation_bytes
+        assert faults * 4096 < 1.5 * model.stats().activation_bytes  # once, not every time
 
 
 def test_several_owners_do_not_disturb_each_other(heap: _Heap, plugs: HeapPlugs) -> None:
