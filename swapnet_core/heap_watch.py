@@ -14,6 +14,9 @@ _SLACK_BYTES = 4 * MIB
 """Others take and give back as much all the time."""
 _LITTLE_BYTES = 16 * MIB
 """By which a step may go beyond what is allowed, once, before room is made for it."""
+_MOST_FROM_HOLES_BYTES = 2 * memory.MMAP_THRESHOLD_BYTES
+"""A step that takes more, say for its input in another order and its output, has tensors that are
+mapped apart, whatever is kept."""
 
 
 class HeapWatch:
@@ -69,7 +72,7 @@ class HeapWatch:
         beyond_bytes = held_bytes + growth_bytes - self._allowed_bytes
         if beyond_bytes <= 0:
             return False
-        is_kept = growth_bytes <= held_bytes - live_bytes  # so much, though maybe not in one piece
+        is_kept = growth_bytes <= min(held_bytes - live_bytes, _MOST_FROM_HOLES_BYTES)
         is_usual = held_bytes <= self._allowed_bytes + _SLACK_BYTES
         if may_wait and ((is_kept and is_usual) or beyond_bytes <= _LITTLE_BYTES):
             return True

@@ -25,7 +25,8 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
-_MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
+MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
+"""Larger tensors are mapped apart, and unmapped when they are freed: the most that can be set."""
 _MOST_KEPT_AT_END_BYTES = 2**31 - 1
 """`mallopt` takes an int."""
 _kept_at_end_bytes = 64 * 1024 * 1024
@@ -105,7 +106,7 @@ def keep_activations_in_heap() -> None:
     freed: ResNet-101 then holds 25 MiB beside its weights, RetinaNet 487 (`benchmarks/malloc.py`);
     like this it is 18 and 285. Affects the whole process.
     """
-    _set_malloc(_MMAP_THRESHOLD_BYTES)
+    _set_malloc(MMAP_THRESHOLD_BYTES)
 
 
 @contextlib.contextmanager
@@ -139,7 +140,7 @@ class _OutOfHeap:
         with self._lock:
             self._count -= 1
             if not self._count:
-                _set_malloc(_MMAP_THRESHOLD_BYTES)
+                _set_malloc(MMAP_THRESHOLD_BYTES)
 
 
 _OUT_OF_HEAP = _OutOfHeap()
