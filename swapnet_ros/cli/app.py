@@ -72,13 +72,14 @@ def bench(
     from swapnet_core.sizes import parse_size
     from swapnet_ros.cli.bench_view import bench_table
     from swapnet_ros.cli.networks import named_network, parse_shape
-    from swapnet_ros.cli.paired import choose_budget, measure_pairs
+    from swapnet_ros.cli.paired import choose_budget, compute_threads, measure_pairs
     from swapnet_ros.cli.two_blocks import two_block_plan
 
     found = named_network(network, None if shape is None else parse_shape(shape))
     wanted_bytes = None if budget is None else parse_size(budget)
     rivals = {None: None, Rival.TWO_BLOCKS: two_block_plan}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    bar = Progress(console=Console(stderr=True), transient=True)
+    with compute_threads(threads), bar as progress:
         task = progress.add_task(f"{network}: pairs", total=pairs)
         result = measure_pairs(
             found,
@@ -86,7 +87,6 @@ def bench(
             rival=rivals[against],
             pairs=pairs,
             cache_dir=cache_dir,
-            threads=threads,
             progress=lambda done: progress.update(task, completed=done),
         )
     if as_json:

@@ -52,6 +52,21 @@ def choose_budget(demand_bytes: int, budget_bytes: int | None, ratio: float | No
     return int(demand_bytes / ratio)
 
 
+@contextlib.contextmanager
+def compute_threads(count: int | None) -> Iterator[None]:
+    """Let so many threads compute inside.
+
+    Args:
+        count: None: as many as before.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def measure_pairs(
     network: NamedNetwork,
     *,
@@ -59,7 +74,6 @@ def measure_pairs(
     rival: ChoosePlan | None,
     pairs: int,
     cache_dir: Path | None,
-    threads: int | None,
     progress: Callable[[int], None],
 ) -> PairedResult:
     """Alternate the plain network in memory with the swapped one, and with a rival plan.
@@ -72,7 +86,6 @@ def measure_pairs(
         rival: another way to choose a plan, to be measured in turn; None: only the core's.
         pairs: how many times each is measured; each time three inferences in a row.
         cache_dir: in which a fresh cache is made.
-        threads: that compute; None: as many as torch takes by itself.
         progress: told the number of finished pairs.
 
     Raises:
@@ -82,22 +95,18 @@ def measure_pairs(
     budget_bytes(0)  # a mistake is told before a network is built, traced and stored
     load_average = os.getloadavg()[0]
     with contextlib.ExitStack() as exits:
-        exits.enter_context(_compute_threads(threads))
         plain = network.build()
         root = exits.enter_context(fresh_cache(cache_dir))
         runtime = exits.enter_context(SwapRuntime(budget=2**62, device="cpu", cache_dir=root))
-        model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
-        runtime.set_budget(budget_bytes(model.stats().demand_bytes))
+        model = _load(runtime, network, plain, budget_bytes)
         plain_arm = _PlainArm(runtime, plain, network.inputs)
         _learn_speeds(runtime, model, network.inputs)
-        plan = model.plan
-        own_arm = _SwappedArm(runtime, model, plan, plain_arm)
+        own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
         rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
         reads = exits.enter_context(ReadArm(_block_file(root, model)))
-        beside = functools.partial(reads.reading, plan.streamed_bytes)
+        beside = functools.partial(reads.reading, own_arm.plan.streamed_bytes)
         beside_arm = _PlainArm(runtime, plain, network.inputs, beside)
-        arms = (plain_arm, own_arm, beside_arm, rival_arm, reads)
-        _take_turns([arm for arm in arms if arm is not None], pairs, progress)
+        _take_turns((plain_arm, own_arm, beside_arm, rival_arm, reads), pairs, progress)
         bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
         stats, report = model.stats(), runtime.report()
         plain_s = statistics.median(plain_arm.latencies_s)
@@ -112,7 +121,7 @@ def measure_pairs(
             plain_s=plain_s,
             beside_reads_s=statistics.median(beside_arm.latencies_s),
             with_reads_s=statistics.median(beside_arm.both_s),
-            least_delay_s=_least_delay_s(model.profile, plan, plain_s, bandwidth),
+            least_delay_s=_least_delay_s(model.profile, own_arm.plan, plain_s, bandwidth),
             bandwidth_bytes_per_s=bandwidth,
             load_average=load_average,
             threads=torch.get_num_threads(),
@@ -120,14 +129,15 @@ def measure_pairs(
         )
 
 
-@contextlib.contextmanager
-def _compute_threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _load(
+    runtime: SwapRuntime,
+    network: NamedNetwork,
+    plain: torch.nn.Module,
+    budget_bytes: Callable[[int], int],
+) -> SwappedModel:
+    model = runtime.load(network.name, copy.deepcopy(plain), network.inputs)
+    runtime.set_budget(budget_bytes(model.stats().demand_bytes))
+    return model
 
 
 class _Arm(Protocol):
@@ -135,9 +145,9 @@ class _Arm(Protocol):
         """Measure once."""
 
 
-def _take_turns(arms: Sequence[_Arm], pairs: int, progress: Callable[[int], None]) -> None:
+def _take_turns(arms: Sequence[_Arm | None], pairs: int, progress: Callable[[int], None]) -> None:
     for pair in range(pairs):
-        for arm in arms:
+        for arm in filter(None, arms):
             arm.take_turn()
         progress(pair + 1)
 
@@ -187,7 +197,7 @@ class _SwappedArm:
     ) -> None:
         self._runtime = runtime
         self._model = model
-        self._plan = plan
+        self.plan = plan
         self._plain = plain
         self._latencies_s: list[float] = []
         self._stalls_s: list[float] = []
@@ -209,28 +219,28 @@ class _SwappedArm:
         """Summarize the turns."""
         pairs = zip(self._latencies_s, self._plain.latencies_s, strict=True)
         profile = self._model.profile
-        tiles = [block.tile for block in self._plan.blocks if block.tile is not None]
+        tiles = [block.tile for block in self.plan.blocks if block.tile is not None]
         return PlanFigures(
             swapped_s=statistics.median(self._latencies_s),
-            predicted_s=self._plan.predicted_latency_s,
+            predicted_s=self.plan.predicted_latency_s,
             predicted_at_speed_s=predict_latency_s(
-                self._plan,
+                self.plan,
                 profile,
                 _device_of_late(self._runtime),
                 compute_s=statistics.median(self._plain.latencies_s),
             ),
             stall_s=statistics.median(self._stalls_s),
             read_bytes=self._count_reads(),
-            resident_bytes=self._plan.resident_bytes + _undisturbed_bytes(self._plan),
-            used_bytes=sum(block.size_bytes for block in self._plan.blocks),
+            resident_bytes=self.plan.resident_bytes + _undisturbed_bytes(self.plan),
+            used_bytes=sum(block.size_bytes for block in self.plan.blocks),
             ratios=tuple(swapped_s / plain_s for swapped_s, plain_s in pairs),
             difference=self._difference,
             tiles=dict(Counter(profile.trace.weights[tile.weight].name for tile in tiles)),
         )
 
     def _adopt(self) -> None:
-        if self._model.plan is not self._plan:
-            impose_plan(self._runtime, self._model.name, self._plan)
+        if self._model.plan is not self.plan:
+            impose_plan(self._runtime, self._model.name, self.plan)
 
     def _count_reads(self) -> int:
         """Return the bytes read per inference, from one calm moment to another."""

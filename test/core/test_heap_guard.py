@@ -18,7 +18,7 @@ from swapnet_core.heap_guard import HeapGuard
 from swapnet_core.heap_watch import HeapWatch
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.profiling import profile_network
-from swapnet_core.specs import NetworkProfile
+from swapnet_core.specs import NetworkProfile, SwapPlan
 from swapnet_core.testing import SIMULATED_DEVICE
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
@@ -163,18 +163,25 @@ def test_only_steps_that_take_much_are_guarded(profile: NetworkProfile) -> None:
     assert len(asked) < len(profile.trace.steps)
 
 
+def _guard(profile: NetworkProfile, plan: SwapPlan, heap: _Heap) -> HeapGuard:
+    """One whose first step leaves 4 MiB of what is allowed."""
+    watch = HeapWatch()
+    watch.check()
+    watch.allow(profile.trace.step_growth_bytes[0] + 4 * _MIB)
+    guard = HeapGuard(profile.trace, watch)
+    guard.follow(plan)
+    heap.returns = 0
+    return guard
+
+
 def test_a_step_that_once_found_no_holes_is_made_room_for(
     profile: NetworkProfile, heap: _Heap
 ) -> None:
     growth_bytes = profile.trace.step_growth_bytes[0]
-    watch = HeapWatch()
-    watch.check()
-    watch.allow(growth_bytes + 4 * _MIB)
-    guard = HeapGuard(profile.trace, watch)
     plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=2 * profile.demand_bytes)
-    guard.follow(plan)
+    guard = _guard(profile, plan, heap)
 
-    heap.kept_bytes, heap.returns = 10 * _MIB, 0
+    heap.kept_bytes = 10 * _MIB
     for _ in range(3):  # it finds holes
         guard.before(0)
     assert heap.returns == 0
@@ -211,12 +218,8 @@ def test_what_was_learnt_of_a_step_is_void_when_others_took_the_memory(
     profile: NetworkProfile, heap: _Heap
 ) -> None:
     growth_bytes = profile.trace.step_growth_bytes[0]
-    watch = HeapWatch()
-    watch.check()
-    watch.allow(growth_bytes + 4 * _MIB)
-    guard = HeapGuard(profile.trace, watch)
-    guard.follow(make_plan(profile, SIMULATED_DEVICE, budget_bytes=2 * profile.demand_bytes))
-    heap.returns = 0
+    plan = make_plan(profile, SIMULATED_DEVICE, budget_bytes=2 * profile.demand_bytes)
+    guard = _guard(profile, plan, heap)
 
     heap.kept_bytes = 10 * _MIB
     guard.before(0)

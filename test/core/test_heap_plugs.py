@@ -129,16 +129,24 @@ def test_several_owners_do_not_disturb_each_other(heap: _Heap, plugs: HeapPlugs)
     others.remove()
 
 
+@pytest.fixture
+def looked_up_anew() -> Iterator[None]:
+    """The C library's calls are looked up in the test, and anew after it."""
+    heap_plugs._heap_calls.cache_clear()
+    yield
+    heap_plugs._heap_calls.cache_clear()
+
+
+@pytest.mark.usefixtures("looked_up_anew")
 def test_where_malloc_is_another_one_nothing_is_taken(
     heap: _Heap, plugs: HeapPlugs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heap_plugs._heap_calls.cache_clear()
     monkeypatch.setattr(memory, "glibc", lambda: None)
     plugs.renew()
     assert _count(plugs) == 0
-    heap_plugs._heap_calls.cache_clear()
 
 
+@pytest.mark.usefixtures("looked_up_anew")
 def test_an_older_c_library_does_too(
     heap: _Heap, plugs: HeapPlugs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,8 +159,6 @@ def test_an_older_c_library_does_too(
             libc = real(name)
             self.malloc, self.free, self.mallinfo = libc.malloc, libc.free, libc.mallinfo
 
-    heap_plugs._heap_calls.cache_clear()
     monkeypatch.setattr(ctypes, "PyDLL", Old)
     plugs.renew()
     assert not heap.is_in_hole(heap.place_of(2 * _MIB))
-    heap_plugs._heap_calls.cache_clear()
