@@ -30,5 +30,5 @@ setup(
     },
     # bags are read and written by the messages' definitions, without ROS
     data_files=[("share/swapnet_ros/msg", sorted(glob("msg/*.msg", root_dir=ROOT)))],
-    entry_points={"console_scripts": ["swapnet = swapnet_ros.cli.app:main"]},
+    entry_points={"console_scripts": ["swapnet = swapnet_ros.cli.__main__:main"]},
 )

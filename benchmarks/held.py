@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from swapnet_ros.one_heap import start_with_one_heap
+
 _INFERENCES = 6
 _MIB = 2**20
 _CHILD = "--child"
@@ -80,4 +82,5 @@ def _measure(asked: str, budget: str, cache: str) -> str:
 
 
 if __name__ == "__main__":
+    start_with_one_heap()
     main()

@@ -28,7 +28,6 @@ _NETWORKS = (
 )
 _RATIOS = (2.32, 3.5, 5.81)
 _MIB = 2**20
-_COMMAND = "from swapnet_ros.cli.app import main; main()"
 _HEADERS = (
     "network",
     "demand / budget",
@@ -95,7 +94,15 @@ def _parse() -> argparse.Namespace:
 
 def _bench(network: str, ratio: float, options: argparse.Namespace) -> dict[str, Any]:
     name, _, shape = network.partition("@")
-    command = [sys.executable, "-c", _COMMAND, "bench", name, "--json", "--against=two-blocks"]
+    command = [
+        sys.executable,
+        "-m",
+        "swapnet_ros.cli",
+        "bench",
+        name,
+        "--json",
+        "--against=two-blocks",
+    ]
     command += ["--budget-ratio", str(ratio), "--pairs", str(options.pairs)]
     command += ["--threads", str(options.threads)] if options.threads else []
     command += ["--input", shape] if shape else []

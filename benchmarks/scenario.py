@@ -31,6 +31,7 @@ from swapnet_core.reports import ModelStats, summarize_latencies
 from swapnet_ros.cli.fresh_cache import fresh_cache
 from swapnet_ros.cli.networks import NamedNetwork, named_network
 from swapnet_ros.cli.outputs import largest_difference
+from swapnet_ros.one_heap import start_with_one_heap
 
 _RATIOS = (2.32, 3.5, 5.81)
 _UNLIMITED_BYTES = 2**62
@@ -321,4 +322,5 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
+    start_with_one_heap()
     main()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,10 +12,14 @@ from typing import Any, Protocol
 from swapnet_core import memory
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 from swapnet_core.backends.device_copies import ALLOCATION_BYTES
+from swapnet_core.heap_plugs import HeapPlugs
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import round_up
 
 _MOST_KEPT_OF_SMALL_BYTES = 4 * MIB
+_SLACK_OF_SMALL_BYTES = MIB
+_SLACK_SHARE = 1 / 32
+_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +53,22 @@ class Gauge(Protocol):
         """Return what is held now, without what is only kept for later."""
         ...
 
-    def kept_beside(self, live_bytes: int) -> int:
-        """Return how much may be kept for later beside so much that is live at the peak."""
+    @property
+    def tries(self) -> int:
+        """How many passes show what is kept for later; 0: that is chance, or does not count."""
+        ...
+
+    def in_order(self) -> AbstractContextManager[None]:
+        """Put memory in order meanwhile, as it is put in order for inferences."""
+        ...
+
+    def kept_beside(self, live_bytes: int, found_share: float | None) -> int:
+        """Return how much may be kept for later beside so much that is live at the peak.
+
+        Args:
+            live_bytes: at the peak.
+            found_share: the most that the passes found, relative to what is live; None: no passes.
+        """
         ...
 
     def tidy(self) -> None:
@@ -90,9 +110,28 @@ class HostGauge:
         memory.return_free_memory()
         return memory.anonymous_bytes()
 
-    def kept_beside(self, live_bytes: int) -> int:
-        """See `Gauge`. What malloc was found to keep; see `benchmarks/held.py`."""
-        return live_bytes // 2 + min(2 * live_bytes, _MOST_KEPT_OF_SMALL_BYTES)
+    @property
+    def tries(self) -> int:
+        """See `Gauge`."""
+        return 0 if memory.has_thread_caches() else _TRIES
+
+    @contextlib.contextmanager
+    def in_order(self) -> Iterator[None]:
+        """See `Gauge`. Holes in the heap are taken."""
+        plugs = HeapPlugs()
+        plugs.renew()
+        try:
+            yield
+        finally:
+            plugs.remove()
+
+    def kept_beside(self, live_bytes: int, found_share: float | None) -> int:
+        """See `Gauge`. By chance malloc keeps no more than this in most cases."""
+        by_chance_bytes = live_bytes // 2 + min(2 * live_bytes, _MOST_KEPT_OF_SMALL_BYTES)
+        if found_share is None:
+            return by_chance_bytes
+        found_bytes = int((found_share + _SLACK_SHARE) * live_bytes)
+        return min(found_bytes + min(2 * live_bytes, _SLACK_OF_SMALL_BYTES), by_chance_bytes)
 
     def tidy(self) -> None:
         """See `Gauge`."""
@@ -140,7 +179,13 @@ class DeviceGauge:
         self._calls.drop_workspaces()
         return self._calls.allocated_bytes()
 
-    def kept_beside(self, live_bytes: int) -> int:
+    tries = 0
+
+    def in_order(self) -> AbstractContextManager[None]:
+        """See `Gauge`. There is nothing to do."""
+        return contextlib.nullcontext()
+
+    def kept_beside(self, live_bytes: int, found_share: float | None) -> int:
         """See `Gauge`. What the allocator keeps is not counted."""
         return 0
 

@@ -1,10 +1,19 @@
 """How much memory this process holds, as the kernel counts it; and keeping malloc from hoarding.
 
+[Note: caches of threads]
+torch aligns tensors, and malloc cuts what remains of a piece from its end: some ten bytes. These go
+into a cache of the thread, out of which a small object gets them next. The piece that a tensor
+leaves is then too small for the next tensor of the same size, by these bytes. Without the caches
+they join it again, and activations lie as closely as they can. Inferences take no longer like that.
+The caches can be switched off only where a process begins, by its environment; see `one_heap.py`
+in `swapnet_ros`.
+
 Source:
     proc(5): `RssAnon` is private memory, `VmHWM` the peak of all resident memory since it was
     reset by writing 5 to `/proc/self/clear_refs`.
     glibc's malloc/malloc.c and arena.c: `mtrim` passes over the end of all heaps but the main one;
-    `heap_trim` sees to it after a `free` of 64 KiB and more.
+    `heap_trim` sees to it after a `free` of 64 KiB and more; `_int_memalign` frees the rest of a
+    piece, and `_int_free` gives the thread's cache what it has a place for.
 """
 
 from __future__ import annotations
@@ -22,6 +31,9 @@ _STATM = b"/proc/self/statm"
 _STATM_BYTES = 128
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+_FIRST_ENVIRONMENT = Path("/proc/self/environ")
+NO_THREAD_CACHES = "glibc.malloc.tcache_count=0"
+"""In the variable `GLIBC_TUNABLES`; see [Note: caches of threads]."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
@@ -170,6 +182,21 @@ def resident_bytes() -> int:
         return 0
     _, resident, shared, *_ = buffer.value.split()
     return (int(resident) - int(shared)) * _PAGE_BYTES
+
+
+@functools.cache
+def has_thread_caches() -> bool:
+    """Tell whether small pieces go into caches of threads; see [Note: caches of threads].
+
+    What the C library found when the process began, whatever the environment says by now.
+    """
+    try:
+        environment = _FIRST_ENVIRONMENT.read_bytes()
+    except OSError:
+        return True
+    # glibc before 2.38 has put a zero behind each of its tunables meanwhile.
+    tunables = environment.replace(b"GLIBC_TUNABLES=", b"").replace(b":", b"\0").split(b"\0")
+    return NO_THREAD_CACHES.encode() not in tunables
 
 
 @functools.cache

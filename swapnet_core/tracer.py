@@ -8,11 +8,14 @@ device torch's allocator sees all of it; see `DeviceGauge`.) The first of these 
 kernels, which stay; the second one shows what comes and goes. Each is measured from where it
 begins: other networks may run between the passes.
 
-Inferences have their activations in the heap, where malloc keeps holes beside what is live. How
-large they are is chance, and not to be measured once: a small object that lies in the place of a
-large tensor sends that elsewhere, and UFLD-ResNet18 with 28 MiB live holds 28, 42 or 47. So it is
-counted by a rule (`Gauge.kept_beside`), and where the rule does not do, room is made in front of
-the steps that need it; see [Note: room for a step] in `heap_guard.py`.
+Inferences have their activations in the heap, where malloc keeps holes beside what is live. So
+further passes run as inferences will, with the heap put in order; what they hold at their peak,
+over what is live, counts for every step. Where threads have caches of small pieces (see [Note:
+caches of threads] in `memory.py`) it is chance, and not to be measured: a small object that lies in
+the place of a large tensor sends that elsewhere, and VGG-19 with 37 MiB live holds 37, 50, 62 or
+67, instead of always 37. There it is counted by a rule (`Gauge.kept_beside`). Where what is counted
+does not do, room is made in front of the steps that need it; see [Note: room for a step] in
+`heap_guard.py`.
 
 Operators bring a large weight into another order in memory of their own, and hold it a second time
 meanwhile: 36 of the 52 MiB that FCN-ResNet101 has live at its peak at 224 pixels. Run by tiles they
@@ -39,7 +42,7 @@ from swapnet_core.specs import NO_STEP, NetworkTrace
 from swapnet_core.tile_times import TileTimes
 from swapnet_core.traced_call import TracedCall, WeightLender, run_traced
 
-TRACE_VERSION = 8
+TRACE_VERSION = 9
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3
@@ -77,7 +80,11 @@ def trace(call: TracedCall) -> NetworkTrace:
     head_s, step_s = _step_times(passes, record, access_steps, len(steps))
     per_tile_s, timed_bytes = call.compute(lambda: _tile_pass(call, tileable))
     head, *parts = _by_steps(record.live, access_steps, len(steps))
-    held = functools.partial(_with_kept, call.gauge)
+    kept_share = _find_kept(call, record.peak_bytes)
+
+    def held(live_bytes: int) -> int:
+        return live_bytes + call.gauge.kept_beside(live_bytes, kept_share)
+
     traced = NetworkTrace(
         weights=tuple(call.weights),
         layers=layers,
@@ -121,11 +128,6 @@ def _high_operators(record: AccessRecord) -> list[int]:
     high = [n for n, peaks in enumerate(live) if peaks.operator_bytes > least_bytes]
     rest = (peaks.other_bytes if n in high else peaks.whole_bytes for n, peaks in enumerate(live))
     return high if max([record.live[0].whole_bytes, *rest]) <= least_bytes else []
-
-
-def _with_kept(gauge: Gauge, live_bytes: int) -> int:
-    """Count what is live, and what is kept beside it; see [Note: activations]."""
-    return live_bytes + gauge.kept_beside(live_bytes)
 
 
 def _by_steps(
@@ -193,6 +195,28 @@ def _tidy_pass(
         if stayed_bytes > -_LEAST_FREED_BYTES:
             break
     return record, max(0, stayed_bytes)
+
+
+def _find_kept(call: TracedCall, live_bytes: int) -> float | None:
+    """Return what inferences keep for later, as a share of what is live at the peak."""
+    if not call.gauge.tries or not live_bytes:
+        return None
+    passes = [call.compute(lambda: _ordinary_pass(call)) for _ in range(call.gauge.tries)]
+    return max(max(passes) / live_bytes - 1.0, 0.0)
+
+
+def _ordinary_pass(call: TracedCall) -> int:
+    """Run as inferences will, and return the most that is held.
+
+    Anew where less is held after it than before; see `_tidy_pass`.
+    """
+    for _ in range(_MOST_TRIES):
+        with call.gauge.in_order():
+            base_bytes = _held_bytes(call)
+            record = watch_forward(call, Watch(base_bytes=base_bytes, tidy=_ignore))
+            if _held_bytes(call) - base_bytes > -_LEAST_FREED_BYTES:
+                break
+    return record.peak_bytes
 
 
 def _timed_pass(call: TracedCall) -> _TimedPass:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from swapnet_core import blockfile
+from swapnet_core import blockfile, memory
 from swapnet_core.assembly import Assembly
 from swapnet_core.errors import BlockCorruptError, StorageError
 from swapnet_core.specs import NetworkProfile, NetworkTrace
@@ -42,6 +42,7 @@ def name_trace(assembly: Assembly, inputs: Any, hardware: str, identity: Iterabl
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "hardware": hardware,
+        "caches": memory.has_thread_caches(),
         "weights": [(w.name, w.dtype, w.shape, w.stride) for w in assembly.weights],
         "inputs": [
             (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, torch.Tensor) else repr(leaf)

@@ -23,7 +23,6 @@ from swapnet_ros.cli.bag import bag
 from swapnet_ros.cli.evaluate import evaluate
 from swapnet_ros.cli.options import CacheOption, JsonOption
 from swapnet_ros.cli.report import report
-from swapnet_ros.one_heap import keep_one_heap
 
 app = typer.Typer(
     help="Run networks inside a memory budget smaller than they are.",
@@ -193,7 +192,6 @@ def verify(cache_dir: CacheOption = None, as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Run the command; errors of the input become one line and exit code 2."""
-    keep_one_heap()
     try:
         app()
     except Exception as error:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swapnet_core import BudgetTooSmallError, SwapNetError, SwapRuntime
+from swapnet_ros.one_heap import start_with_one_heap
 from swapnet_ros.perception.models.task_networks import open_task_network, task_names
 
 _AMPLE_BUDGET = "64GiB"
@@ -102,4 +103,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    start_with_one_heap()  # `drive` has done it, and this process has its environment
     sys.exit(main())

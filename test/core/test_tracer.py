@@ -192,17 +192,22 @@ def test_modules_of_other_kinds_are_not_tiled() -> None:
         assert not any(_units(network, inputs).values())
 
 
-def test_the_peak_of_activations_is_measured() -> None:
+@pytest.mark.parametrize(("caches", "kept_share"), [("7", None), ("0", 0.0)])
+def test_the_peak_of_activations_is_measured(caches: str, kept_share: float | None) -> None:
     # In a process of its own, which does nothing beside.
     done = subprocess.run(
         [sys.executable, _PEAK_CHILD],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "GLIBC_TUNABLES": f"glibc.malloc.tcache_count={caches}",
+        },
         capture_output=True,
         text=True,
         check=True,
     )
     live_bytes = 65 * _MIB  # what is repeated, and its input's product
-    counted_bytes = live_bytes + HOST_GAUGE.kept_beside(live_bytes)
+    counted_bytes = live_bytes + HOST_GAUGE.kept_beside(live_bytes, kept_share)
     assert int(done.stdout) == pytest.approx(counted_bytes, abs=5 * _MIB)
 
 
