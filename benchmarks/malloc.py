@@ -26,9 +26,8 @@ _INFERENCES = 5
 def main() -> None:
     """Print one line per network and setting."""
     names = sys.argv[1:] or ["resnet101"]
-    print(
-        f"{'network':28} {'malloc':9} {'peak MiB':>9} {'kept MiB':>9} {'CPU ms':>8} {'ms':>8} {'faults':>8}"
-    )
+    figures = f"{'peak MiB':>9} {'kept MiB':>9} {'CPU ms':>8} {'ms':>8} {'faults':>8}"
+    print(f"{'network':28} {'malloc':9} {figures}")
     for name in names:
         for setting in ("defaults", "ours", "uncached"):
             command = [sys.executable, __file__, "--child", setting, name]
