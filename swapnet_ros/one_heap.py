@@ -15,29 +15,52 @@ Source:
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
+import signal
 import sys
 
 _M_ARENA_MAX = -8
 _TUNABLES = "GLIBC_TUNABLES"
 _CACHES = "glibc.malloc.tcache_count="
+_MARK = "SWAPNET_EXECUTED_AGAIN"
+"""Says to the program executed again that it is that, and which signals wait for it."""
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def start_with_one_heap() -> None:
     """Set the heap up for a program; executes it again the first time. For its very beginning.
 
-    Whoever has set `glibc.malloc.tcache_count` in `GLIBC_TUNABLES` keeps what was set.
+    Whoever has set `glibc.malloc.tcache_count` in `GLIBC_TUNABLES` keeps what was set. Signals that
+    end the program wait meanwhile: its handlers are not there yet when it begins again.
     """
-    tunables = os.environ.get(_TUNABLES, "")
-    if _glibc() is not None and _CACHES not in tunables and sys.executable:
-        os.environ[_TUNABLES] = ":".join([tunables, f"{_CACHES}0"] if tunables else [f"{_CACHES}0"])
-        sys.stdout.flush()
-        sys.stderr.flush()
-        with contextlib.suppress(OSError):  # it works without, too
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    _let_waiting_signals_in()
+    if _glibc() is not None and _CACHES not in os.environ.get(_TUNABLES, "") and sys.executable:
+        _execute_again()
     keep_one_heap()
+
+
+def _execute_again() -> None:
+    """Does not return, unless the system refuses: then the program goes on as it is."""
+    before = dict(os.environ)
+    others = [before[_TUNABLES]] if before.get(_TUNABLES) else []
+    waiting = _SIGNALS - signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    os.environ[_TUNABLES] = ":".join([*others, f"{_CACHES}0"])
+    os.environ[_MARK] = " ".join(str(int(number)) for number in (os.getpid(), *waiting))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except OSError:
+        os.environ.clear()
+        os.environ.update(before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, waiting)
+
+
+def _let_waiting_signals_in() -> None:
+    process, *waiting = os.environ.pop(_MARK, "0").split()
+    if int(process) == os.getpid():  # or else a parent has left the mark
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [int(number) for number in waiting])
 
 
 def keep_one_heap() -> None:

@@ -99,3 +99,41 @@ def test_it_goes_on_where_it_cannot_be_executed_again() -> None:
     began, last = _run_program(["-c", broken], None)
     assert began == "began"
     assert "'--option=*'] True" in last
+
+
+# Is signalled between the two executions, and has its handler again after the second one began.
+_SIGNALLED = """
+import os, signal, sys
+from swapnet_ros import one_heap
+signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+execute = os.execv
+def signalled(*command):
+    os.kill(os.getpid(), signal.SIGTERM)
+    execute(*command)
+os.execv = signalled
+one_heap.start_with_one_heap()
+print("goes on")
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
+def test_a_signal_meanwhile_comes_to_its_handler() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
+def test_nothing_stays_blocked_and_no_mark_is_left() -> None:
+    program = (
+        _PROGRAM
+        + """
+import signal
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []), "SWAPNET_EXECUTED_AGAIN" in os.environ)
+"""
+    )
+    assert _run_program(["-c", program], None)[-1] == "set() False"
+    broken = program.replace('print("began")', "sys.executable = '/nowhere'")
+    assert _run_program(["-c", broken], None)[-1] == "set() False"
