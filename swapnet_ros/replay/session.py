@@ -256,7 +256,9 @@ class ReplaySession:
         if self._perception.exit_code is not None:
             raise crash_of(self._perception)
         status = self._monitor.status
-        if watch is not None and status is not None and self._monitor.clock.now_ns:
+        # A short play may be over before its clock is heard.
+        has_begun = self._monitor.clock.now_ns or any(self._monitor.record.heard.values())
+        if watch is not None and status is not None and has_begun:
             held_bytes = self._perception.anonymous_bytes() - status.baseline_bytes
             watch.look(
                 core_bytes=status.leased_bytes,
