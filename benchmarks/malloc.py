@@ -9,6 +9,7 @@ while it runs, *uncached* also what our programs set in the environment that the
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 _INFERENCES = 5
@@ -51,8 +54,10 @@ def _child(setting: str, name: str) -> None:
 
     from swapnet_core import memory
 
+    way: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     if setting != "defaults":
         memory.keep_activations_in_heap()
+        way = memory.large_tensors_in_heap
     is_detection = name in torchvision.models.list_models(torchvision.models.detection)
     options: dict[str, Any] = {"weights_backbone": None} if is_detection else {}
     network = torchvision.models.get_model(name, weights=None, **options).eval()
@@ -70,7 +75,8 @@ def _child(setting: str, name: str) -> None:
                 memory.reset_peak()
                 before = resource.getrusage(resource.RUSAGE_SELF)
                 begin_s = time.perf_counter()
-                network(image)
+                with way():
+                    network(image)
                 times.append(time.perf_counter() - begin_s)
                 after = resource.getrusage(resource.RUSAGE_SELF)
                 peaks.append(memory.peak_anonymous_bytes() - base)

@@ -170,6 +170,8 @@ class DeviceGauge:
     device from another thread during a trace is counted, too.
     """
 
+    tries = 0
+
     def __init__(self, calls: CudaCalls, overhead: Overhead) -> None:
         self.overhead = overhead
         self._calls = calls
@@ -178,8 +180,6 @@ class DeviceGauge:
         """See `Gauge`."""
         self._calls.drop_workspaces()
         return self._calls.allocated_bytes()
-
-    tries = 0
 
     def in_order(self) -> AbstractContextManager[None]:
         """See `Gauge`. There is nothing to do."""

@@ -14,9 +14,6 @@ _SLACK_BYTES = 4 * MIB
 """Others take and give back as much all the time."""
 _LITTLE_BYTES = 16 * MIB
 """By which a step may go beyond what is allowed, once, before room is made for it."""
-_MOST_FROM_HOLES_BYTES = 2 * memory.MMAP_THRESHOLD_BYTES
-"""A step that takes more, say for its input in another order and its output, has tensors that are
-mapped apart, whatever is kept."""
 
 
 class HeapWatch:
@@ -72,7 +69,7 @@ class HeapWatch:
         beyond_bytes = held_bytes + growth_bytes - self._allowed_bytes
         if beyond_bytes <= 0:
             return False
-        is_kept = growth_bytes <= min(held_bytes - live_bytes, _MOST_FROM_HOLES_BYTES)
+        is_kept = growth_bytes <= held_bytes - live_bytes
         is_usual = held_bytes <= self._allowed_bytes + _SLACK_BYTES
         if may_wait and ((is_kept and is_usual) or beyond_bytes <= _LITTLE_BYTES):
             return True
@@ -98,8 +95,10 @@ class HeapWatch:
             held_bytes = memory.resident_bytes()
             is_usual = -_SLACK_BYTES <= held_bytes - last <= self._allowed_bytes
             if is_usual and not self._was_too_much:
+                self._plugs.line_up()
                 return
             if time.monotonic() - self._renewed_s < self._period_s:
+                self._plugs.line_up()
                 self._after_return_bytes = min(last, held_bytes)
                 return
         self._plugs.renew()

@@ -4,9 +4,14 @@
 torch aligns tensors, and malloc cuts what remains of a piece from its end: some ten bytes. These go
 into a cache of the thread, out of which a small object gets them next. The piece that a tensor
 leaves is then too small for the next tensor of the same size, by these bytes. Without the caches
-they join it again, and activations lie as closely as they can. Inferences take no longer like that.
-The caches can be switched off only where a process begins, by its environment; see `one_heap.py`
-in `swapnet_ros`.
+they join it again, and activations lie as closely as they can. The caches can be switched off only
+where a process begins, by its environment; see `one_heap.py` in `swapnet_ros`.
+
+[Note: large tensors]
+malloc has pieces above some size mapped apart, 32 MiB at most. Tensors would have to be faulted in
+anew every time (FCN-ResNet101 at 520 pixels: 94 000 pages, a tenth of its time), and could not lie
+in what the heap keeps, so that both would be held at once. So while a network runs nothing is
+mapped apart. At other times it is: who lets go of a large buffer wants it to go to the system.
 
 Source:
     proc(5): `RssAnon` is private memory, `VmHWM` the peak of all resident memory since it was
@@ -35,10 +40,11 @@ _FIRST_ENVIRONMENT = Path("/proc/self/environ")
 NO_THREAD_CACHES = "glibc.malloc.tcache_count=0"
 """In the variable `GLIBC_TUNABLES`; see [Note: caches of threads]."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _LOADING_MMAP_THRESHOLD_BYTES = 128 * 1024
-MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
-"""Larger tensors are mapped apart, and unmapped when they are freed: the most that can be set."""
+_MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
+"""The most that can be set."""
+_MOST_MAPPED_APART = 65536
 _MOST_KEPT_AT_END_BYTES = 2**31 - 1
 """`mallopt` takes an int."""
 _kept_at_end_bytes = 64 * 1024 * 1024
@@ -118,7 +124,11 @@ def keep_activations_in_heap() -> None:
     freed: ResNet-101 then holds 25 MiB beside its weights, RetinaNet 487 (`benchmarks/malloc.py`);
     like this it is 18 and 285. Affects the whole process.
     """
-    _set_malloc(MMAP_THRESHOLD_BYTES)
+    libc = _quick_libc()
+    if glibc() is not None:
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
+    _APART.set()
 
 
 @contextlib.contextmanager
@@ -129,41 +139,57 @@ def tensors_out_of_heap() -> Iterator[None]:
     and later activations would spread over all of them: 52 MiB instead of 15 for ResNet-101.
     Until the last thread that wants it has left.
     """
-    _OUT_OF_HEAP.enter()
+    _APART.enter(loading=1)
     try:
         yield
     finally:
-        _OUT_OF_HEAP.leave()
+        _APART.enter(loading=-1)
 
 
-class _OutOfHeap:
-    """Counts who wants tensors out of the heap, which is the whole process's. Any thread."""
+@contextlib.contextmanager
+def large_tensors_in_heap() -> Iterator[None]:
+    """Set malloc up for running a network; see [Note: large tensors].
+
+    Where somebody loads at the same time, what that needs is done instead.
+    """
+    _APART.enter(running=1)
+    try:
+        yield
+    finally:
+        _APART.enter(running=-1)
+
+
+class _Apart:
+    """Decides from which size on pieces are mapped apart in the whole process. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._count = 0
+        self._loading = 0
+        self._running = 0
+        self._set: tuple[int, int] | None = None
 
-    def enter(self) -> None:
+    def enter(self, *, loading: int = 0, running: int = 0) -> None:
+        """Count who loads, and who runs."""
         with self._lock:
-            self._count += 1
-            _set_malloc(_LOADING_MMAP_THRESHOLD_BYTES)
+            self._loading += loading
+            self._running += running
+            self.set()
 
-    def leave(self) -> None:
-        with self._lock:
-            self._count -= 1
-            if not self._count:
-                _set_malloc(MMAP_THRESHOLD_BYTES)
+    def set(self) -> None:
+        """Tell malloc, if it does not know."""
+        if self._loading:
+            wanted = (_LOADING_MMAP_THRESHOLD_BYTES, _MOST_MAPPED_APART)
+        else:
+            wanted = (_MMAP_THRESHOLD_BYTES, 0 if self._running else _MOST_MAPPED_APART)
+        if glibc() is None or wanted == self._set:
+            return
+        libc = _quick_libc()
+        libc.mallopt(_M_MMAP_THRESHOLD, wanted[0])
+        libc.mallopt(_M_MMAP_MAX, wanted[1])
+        self._set = wanted
 
 
-_OUT_OF_HEAP = _OutOfHeap()
-
-
-def _set_malloc(mmap_threshold_bytes: int) -> None:
-    libc = glibc()
-    if libc is not None:
-        libc.mallopt(_M_ARENA_MAX, 1)
-        libc.mallopt(_M_MMAP_THRESHOLD, mmap_threshold_bytes)
-        libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
+_APART = _Apart()
 
 
 def resident_bytes() -> int:

@@ -147,7 +147,8 @@ class LoadedModel:
         """Run, and see to it that malloc keeps no more than the activations that are leased."""
         self._heap.check()
         if self._has_run:
-            return run()
+            with memory.large_tensors_in_heap():
+                return run()
         with memory.tensors_out_of_heap():  # kernels are made now, and stay
             result = run()
         self._has_run = True

@@ -160,7 +160,12 @@ class SwapRuntime:
             RuntimeClosedError: the runtime is closed.
             Exception: whatever the function raises.
         """
-        return self._scheduler.run(function)
+
+        def run() -> T:
+            with memory.large_tensors_in_heap():
+                return function()
+
+        return self._scheduler.run(run)
 
     def set_budget(self, budget: str | int) -> None:
         """Move the ceiling: plans are made anew, results stay the same.

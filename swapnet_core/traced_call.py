@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from swapnet_core import memory
 from swapnet_core.errors import NetworkError, SwapNetError
 from swapnet_core.gauges import HOST_GAUGE, Gauge
 from swapnet_core.specs import WeightSpec
@@ -82,7 +83,8 @@ def run_traced(call: TracedCall) -> Any:
         NetworkError: the network raises on its example inputs.
     """
     try:
-        return call.run()
+        with memory.large_tensors_in_heap():
+            return call.run()
     except SwapNetError:
         raise
     except Exception as error:

@@ -51,3 +51,50 @@ def test_a_heap_of_a_threads_own_is_returned_too() -> None:
     assert freed > 19 * 2**20
     assert trimmed > 19 * 2**20, "malloc_trim does it now: the other way is not needed any more"
     assert returned < 2**20
+
+
+# Tells by how many MiB the process grows, and how many pages it faults in, per time.
+_LARGE_PIECE = """
+import ctypes, resource
+from swapnet_core import memory
+libc, size = memory.glibc(), 80 * 2**20
+memory.keep_activations_in_heap()
+memory.keep_at_heap_end(100 * 2**20)
+running, loading = memory.large_tensors_in_heap, memory.tensors_out_of_heap
+
+def grow():
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    before = memory.anonymous_bytes()
+    piece = libc.malloc(size)
+    ctypes.memset(piece, 1, size)
+    libc.free(piece)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    print(memory.anonymous_bytes() - before >> 20, faults)
+
+with running():
+    grow()
+    grow()
+    memory.return_free_memory()
+    with loading():
+        grow()
+    grow()
+    grow()
+memory.return_free_memory()
+grow()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
+def test_large_tensors_lie_in_the_heap_only_while_a_network_runs() -> None:
+    command = [sys.executable, "-c", _LARGE_PIECE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, again, loading, behind, back, after = (
+        tuple(int(word) for word in line.split()) for line in done.stdout.splitlines()
+    )
+    pages = 80 * 2**20 // 4096
+    assert first[0] >= 79
+    assert behind[0] >= 79
+    assert loading[0] == 0
+    assert after[0] == 0
+    assert min(faults for _, faults in (first, loading, behind, after)) > 0.9 * pages
+    assert max(again[1], back[1]) < 0.01 * pages
