@@ -41,7 +41,6 @@ _MOST_PLUGS = 1024
 _FOR_SMALL_BYTES = MIB
 _ALIGNMENT_BYTES = 64
 _FIRST_PLACE_BYTES = 32
-"""Where the free end of the heap begins, behind a multiple of the alignment."""
 _HEADER_BYTES = 2 * ctypes.sizeof(ctypes.c_size_t)
 """Between a piece's beginning and its address. A piece ends half as much behind what was asked."""
 _MOST_TIMES_MOVED = 8
@@ -51,7 +50,14 @@ _MOST_TIMES_MOVED = 8
 class HeapPlugs:
     """Holds the plugs of one runtime, in the heap of the thread that asks. For one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_place_bytes: int = _FIRST_PLACE_BYTES) -> None:
+        """Take nothing yet.
+
+        Args:
+            first_place_bytes: where the free end of the heap is to begin, behind a multiple of the
+                alignment.
+        """
+        self._first_place_bytes = first_place_bytes
         self._plugs: list[int] = []
         self._end = 0
         self._times_moved = 0
@@ -89,7 +95,7 @@ class HeapPlugs:
 
     def _take_end(self, calls: _HeapCalls) -> None:
         """Take so much that what is free behind it begins where it should."""
-        gap = (_FIRST_PLACE_BYTES - _find_end(calls)) % _ALIGNMENT_BYTES
+        gap = (self._first_place_bytes - _find_end(calls)) % _ALIGNMENT_BYTES
         address = calls.malloc(_SMALLEST_BYTES + gap - _HEADER_BYTES // 2)
         if address is not None:
             self._plugs.append(address)
