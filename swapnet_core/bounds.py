@@ -10,6 +10,11 @@ lie in a few layers at its end (VGG) stalls there by any plan.
 A layer that is larger than the room runs by at least so many tiles as the room goes into it, and
 each of them makes it longer (`NetworkTrace.step_tile_s`). A plan that reads a tile while another
 one computes has twice as many.
+
+[Note: reads beside compute]
+Storage may be slower while the network computes, since both use memory and processors. In a stretch
+with `compute` seconds of it and `stall` seconds without, no more can be read than
+`compute * bandwidth beside compute + stall * bandwidth`.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ def least_delay_s(
     room_bytes: int,
     read_bandwidth_bytes_per_s: float,
     compute_scale: float = 1.0,
+    share_beside_compute: float = 1.0,
 ) -> float:
     """Bound from below how much longer one inference takes than with everything in memory.
 
@@ -35,6 +41,8 @@ def least_delay_s(
         room_bytes: for slots, residents and streamed ones together.
         read_bandwidth_bytes_per_s: of the storage.
         compute_scale: by which compute takes longer than when it was traced.
+        share_beside_compute: of that bandwidth that is left while the network computes, above 0 and
+            at most 1; see [Note: reads beside compute].
 
     Returns:
         Seconds; 0 where reads can always run ahead, and all layers fit.
@@ -48,15 +56,15 @@ def least_delay_s(
     free_bytes = room_bytes - pinned_bytes
     room_s = free_bytes / read_bandwidth_bytes_per_s
     compute_s = read_s = tiles_s = 0.0
-    lead_s = 0.0  # the least of read_s - compute_s at any start so far
+    lead_s = 0.0  # the least of what is read less what can be, at any start so far
     stall_s = 0.0
     for step in _steps(profile, free_bytes):
         duration_s = (step.compute_s + step.tiles_s) * compute_scale
-        lead_s = min(lead_s, read_s - compute_s)
+        lead_s = min(lead_s, read_s - compute_s * share_beside_compute)
         read_s += step.new_bytes / read_bandwidth_bytes_per_s
         # A layer that can be tiled needs its last bytes only at its end.
         until_s = compute_s + duration_s * step.is_tileable
-        stall_s = max(stall_s, read_s - until_s - room_s - lead_s)
+        stall_s = max(stall_s, read_s - until_s * share_beside_compute - room_s - lead_s)
         compute_s += duration_s
         tiles_s += step.tiles_s * compute_scale
     return tiles_s + stall_s

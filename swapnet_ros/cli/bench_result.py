@@ -66,8 +66,10 @@ class PairedResult:
         with_reads_s: from the start of both until both are done, the network and those reads.
         least_delay_s: by how much any plan is slower within this budget, at the plain network's
             speed: stalls that must be, and tiles.
+        least_delay_beside_s: the same at the speeds that compute and reads have beside each other.
         bandwidth_bytes_per_s: of direct reads: the better one of reading the block file in turn
             with the pairs, while nothing computes, and of the inferences' own reads.
+        beside_bytes_per_s: of the reads beside the plain network, while it computes.
         load_average: of the machine in the last minute, when the measurement began.
         threads: that computed.
     """
@@ -83,7 +85,9 @@ class PairedResult:
     beside_reads_s: float
     with_reads_s: float
     least_delay_s: float
+    least_delay_beside_s: float
     bandwidth_bytes_per_s: float
+    beside_bytes_per_s: float
     load_average: float
     threads: int
     machine: str
@@ -107,7 +111,7 @@ class PairedResult:
     def bound_beside_reads_s(self) -> float:
         """The same, counting what reads and compute cost each other here, whoever orders them."""
         compute_s = max(self.plain_s, self.beside_reads_s)
-        return max(self.bound_s, self.with_reads_s, compute_s + self.least_delay_s)
+        return max(self.bound_s, self.with_reads_s, compute_s + self.least_delay_beside_s)
 
     @property
     def ratio_to_bound_beside_reads(self) -> float:

@@ -20,7 +20,8 @@ def bench_table(result: PairedResult) -> Table:
         "tiles": ", ".join(f"{name} in {count}" for name, count in swapped.tiles.items()) or "none",
         "read per inference": f"{format_size(swapped.read_bytes)} (weights less residents: "
         f"{format_size(swapped.used_bytes - swapped.resident_bytes)})",
-        "read bandwidth": f"{format_size(result.bandwidth_bytes_per_s)}/s",
+        "read bandwidth": f"{format_size(result.bandwidth_bytes_per_s)}/s "
+        f"({format_size(result.beside_bytes_per_s)}/s beside the plain network)",
         "plain, in memory": _ms(result.plain_s),
         "swapped": _ms(swapped.swapped_s),
         "predicted": _prediction(swapped.predicted_s, swapped),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import math
 import os
 import platform
 import statistics
@@ -110,6 +111,8 @@ def measure_pairs(
         bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
         stats, report = model.stats(), runtime.report()
         plain_s = statistics.median(plain_arm.latencies_s)
+        beside_reads_s = statistics.median(beside_arm.latencies_s)
+        least_delay = functools.partial(_least_delay_s, model.profile, own_arm.plan, bandwidth)
         return PairedResult(
             network=network.name,
             demand_bytes=stats.demand_bytes,
@@ -119,10 +122,14 @@ def measure_pairs(
             rival=None if rival_arm is None else rival_arm.figures(),
             rival_reason=reason,
             plain_s=plain_s,
-            beside_reads_s=statistics.median(beside_arm.latencies_s),
+            beside_reads_s=beside_reads_s,
             with_reads_s=statistics.median(beside_arm.both_s),
-            least_delay_s=_least_delay_s(model.profile, own_arm.plan, plain_s, bandwidth),
+            least_delay_s=least_delay(plain_s),
+            least_delay_beside_s=least_delay(
+                max(plain_s, beside_reads_s), reads.beside_bytes_per_s
+            ),
             bandwidth_bytes_per_s=bandwidth,
+            beside_bytes_per_s=reads.beside_bytes_per_s,
             load_average=load_average,
             threads=torch.get_num_threads(),
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
@@ -285,13 +292,18 @@ def _device_of_late(runtime: SwapRuntime) -> DeviceProfile:
 
 
 def _least_delay_s(
-    profile: NetworkProfile, plan: SwapPlan, plain_s: float, bandwidth_bytes_per_s: float
+    profile: NetworkProfile,
+    plan: SwapPlan,
+    bandwidth_bytes_per_s: float,
+    compute_s: float,
+    beside_bytes_per_s: float = math.inf,
 ) -> float:
     return least_delay_s(
         profile,
         room_bytes=plan.budget_bytes - plan.fixed_bytes,
         read_bandwidth_bytes_per_s=bandwidth_bytes_per_s,
-        compute_scale=plain_s / profile.trace.compute_s,
+        compute_scale=compute_s / profile.trace.compute_s,
+        share_beside_compute=min(1.0, beside_bytes_per_s / bandwidth_bytes_per_s),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from swapnet_core.backends.cpu import CpuRegion
@@ -38,6 +38,7 @@ class ReadArm:
         self._region.weight_view(0, bytes_spec(memory_bytes)).zero_()  # the system makes its pages
         self._threads = ThreadPoolExecutor(READING_THREADS)
         self._bandwidths: list[float] = []
+        self._beside: list[float] = []
 
     def take_turn(self) -> None:
         """Read once, while nothing computes.
@@ -46,8 +47,8 @@ class ReadArm:
             StorageError: a read failed.
         """
         begin_s = time.perf_counter()
-        with self.reading(self._requests * self._request_bytes):
-            pass
+        for share in self._start(self._requests, []):
+            share.result()
         duration_s = time.perf_counter() - begin_s
         self._bandwidths.append(self._requests * self._request_bytes / duration_s)
 
@@ -55,6 +56,11 @@ class ReadArm:
     def bandwidth_bytes_per_s(self) -> float:
         """The median of the turns."""
         return statistics.median(self._bandwidths)
+
+    @property
+    def beside_bytes_per_s(self) -> float:
+        """The median of the bandwidths while something was done beside the reads."""
+        return statistics.median(self._beside)
 
     @contextlib.contextmanager
     def reading(self, size_bytes: int) -> Iterator[None]:
@@ -65,22 +71,37 @@ class ReadArm:
         Raises:
             StorageError: a read failed.
         """
-        count = round(size_bytes / self._request_bytes)
-        shares = [
-            self._threads.submit(self._read, range(first, count, READING_THREADS))
-            for first in range(READING_THREADS)
-        ]
+        ends_s: list[float] = []
+        begin_s = time.perf_counter()
+        shares = self._start(round(size_bytes / self._request_bytes), ends_s)
         yield
+        end_s = time.perf_counter()
         for share in shares:
             share.result()
+        if ends_s:
+            self._beside.append(
+                self._count_bytes(ends_s, end_s) / (min(end_s, max(ends_s)) - begin_s)
+            )
 
-    def _read(self, numbers: range) -> None:
+    def _count_bytes(self, ends_s: Sequence[float], end_s: float) -> int:
+        """Count what was read until some moment, and what was under way then, as a whole."""
+        done = sum(read_s <= end_s for read_s in ends_s)
+        return min(done + READING_THREADS, len(ends_s)) * self._request_bytes
+
+    def _start(self, count: int, ends_s: list[float]) -> list[Future[None]]:
+        return [
+            self._threads.submit(self._read, range(first, count, READING_THREADS), ends_s)
+            for first in range(READING_THREADS)
+        ]
+
+    def _read(self, numbers: range, ends_s: list[float]) -> None:
         for number in numbers:
             begin_bytes = number % _REQUESTS_IN_MEMORY * REQUEST_BYTES
             landing = self._region.open_landing(begin_bytes, self._request_bytes, None)
             offset_bytes = number % self._requests * REQUEST_BYTES
             self._reader.read_into(landing.target, offset_bytes)
             landing.deliver()
+            ends_s.append(time.perf_counter())
 
     def __enter__(self) -> ReadArm:
         return self

@@ -30,9 +30,10 @@ def test_json_has_every_figure_and_the_figures_agree(swapnet):
     assert result["bound_s"] == max(result["plain_s"], result["read_s"])
     in_budget_s = max(result["bound_s"], result["plain_s"] + result["least_delay_s"])
     assert result["bound_in_budget_s"] == in_budget_s
-    beside_s = max(result["plain_s"], result["beside_reads_s"]) + result["least_delay_s"]
+    beside_s = max(result["plain_s"], result["beside_reads_s"]) + result["least_delay_beside_s"]
     beside_s = max(result["bound_s"], result["with_reads_s"], beside_s)
     assert result["bound_beside_reads_s"] == beside_s
+    assert result["beside_bytes_per_s"] > 0
     assert 0 < result["beside_reads_s"] < result["with_reads_s"]
     assert result["ratio_to_bound"] == pytest.approx(swapped["swapped_s"] / result["bound_s"])
     assert swapped["predicted_s"] > 0

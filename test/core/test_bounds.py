@@ -96,3 +96,20 @@ def test_slower_compute_hides_more_reads() -> None:
 
     assert delay_s(1.0) == pytest.approx(0.3 - 0.15)
     assert delay_s(2.0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_slower_reads_beside_compute_leave_more_to_stalls() -> None:
+    profile = simulated_profile(
+        cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
+    )
+
+    def delay_s(share: float) -> float:
+        return least_delay_s(
+            profile,
+            room_bytes=10 * _MIB,
+            read_bandwidth_bytes_per_s=_BANDWIDTH,
+            share_beside_compute=share,
+        )
+
+    assert delay_s(0.5) == pytest.approx(0.3 - 0.15 / 2)
+    assert delay_s(0.1) == pytest.approx(0.3 - 0.15 / 10)
