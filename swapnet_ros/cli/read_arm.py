@@ -59,8 +59,8 @@ class ReadArm:
 
     @property
     def beside_bytes_per_s(self) -> float:
-        """The median of the bandwidths while something was done beside the reads."""
-        return statistics.median(self._beside)
+        """The median while something was done beside the reads; where none was, as without."""
+        return statistics.median(self._beside) if self._beside else self.bandwidth_bytes_per_s
 
     @contextlib.contextmanager
     def reading(self, size_bytes: int) -> Iterator[None]:

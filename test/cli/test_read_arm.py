@@ -52,3 +52,10 @@ def test_what_nothing_is_read_beside_does_not_count(arm):
     with arm.reading(0):
         time.sleep(0.05)
     assert arm.beside_bytes_per_s == first
+
+
+def test_where_nothing_was_read_beside_it_is_as_without(arm):
+    arm.take_turn()
+    with arm.reading(0):
+        pass
+    assert arm.beside_bytes_per_s == arm.bandwidth_bytes_per_s
