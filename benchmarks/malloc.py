@@ -23,6 +23,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from swapnet_core.memory import NO_THREAD_CACHES
+
 _INFERENCES = 5
 
 
@@ -34,10 +36,9 @@ def main() -> None:
     for name in names:
         for setting in ("defaults", "ours", "uncached"):
             command = [sys.executable, __file__, "--child", setting, name]
-            tunables = (
-                {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"} if setting == "uncached" else {}
-            )
-            environment = {**os.environ, **tunables}
+            environment = dict(os.environ)
+            if setting == "uncached":
+                environment["GLIBC_TUNABLES"] = NO_THREAD_CACHES
             done = subprocess.run(
                 command, check=True, capture_output=True, text=True, env=environment
             )

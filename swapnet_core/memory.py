@@ -9,7 +9,7 @@ where a process begins, by its environment; see `one_heap.py` in `swapnet_ros`.
 
 [Note: large tensors]
 malloc has pieces above some size mapped apart, 32 MiB at most. Tensors would have to be faulted in
-anew every time (FCN-ResNet101 at 520 pixels: 94 000 pages, a tenth of its time), and could not lie
+anew every time (FCN-ResNet101 at 520 pixels: 94 000 pages per inference), and could not lie
 in what the heap keeps, so that both would be held at once. So while a network runs nothing is
 mapped apart. At other times it is: who lets go of a large buffer wants it to go to the system.
 
@@ -128,7 +128,7 @@ def keep_activations_in_heap() -> None:
     if glibc() is not None:
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_TRIM_THRESHOLD, _kept_at_end_bytes)
-    _APART.set()
+    _APART.enter()
 
 
 @contextlib.contextmanager
@@ -173,9 +173,9 @@ class _Apart:
         with self._lock:
             self._loading += loading
             self._running += running
-            self.set()
+            self._tell()
 
-    def set(self) -> None:
+    def _tell(self) -> None:
         """Tell malloc, if it does not know."""
         if self._loading:
             wanted = (_LOADING_MMAP_THRESHOLD_BYTES, _MOST_MAPPED_APART)

@@ -160,12 +160,7 @@ class SwapRuntime:
             RuntimeClosedError: the runtime is closed.
             Exception: whatever the function raises.
         """
-
-        def run() -> T:
-            with memory.large_tensors_in_heap():
-                return function()
-
-        return self._scheduler.run(run)
+        return self._scheduler.run(memory.large_tensors_in_heap()(function))
 
     def set_budget(self, budget: str | int) -> None:
         """Move the ceiling: plans are made anew, results stay the same.

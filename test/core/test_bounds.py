@@ -81,35 +81,20 @@ def test_with_room_for_everything_nothing_must_stall() -> None:
     assert delay_s == 0.0
 
 
+def _delay_of_heavy_cells(**speeds: float) -> float:
+    profile = simulated_profile(
+        cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
+    )
+    return least_delay_s(
+        profile, room_bytes=10 * _MIB, read_bandwidth_bytes_per_s=_BANDWIDTH, **speeds
+    )
+
+
 def test_slower_compute_hides_more_reads() -> None:
-    profile = simulated_profile(
-        cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
-    )
-
-    def delay_s(scale: float) -> float:
-        return least_delay_s(
-            profile,
-            room_bytes=10 * _MIB,
-            read_bandwidth_bytes_per_s=_BANDWIDTH,
-            compute_scale=scale,
-        )
-
-    assert delay_s(1.0) == pytest.approx(0.3 - 0.15)
-    assert delay_s(2.0) == pytest.approx(0.0, abs=1e-9)
+    assert _delay_of_heavy_cells(compute_scale=1.0) == pytest.approx(0.3 - 0.15)
+    assert _delay_of_heavy_cells(compute_scale=2.0) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_slower_reads_beside_compute_leave_more_to_stalls() -> None:
-    profile = simulated_profile(
-        cell_bytes=[10 * _MIB] * 4, steps=range(4), step_compute_s=[0.05] * 4
-    )
-
-    def delay_s(share: float) -> float:
-        return least_delay_s(
-            profile,
-            room_bytes=10 * _MIB,
-            read_bandwidth_bytes_per_s=_BANDWIDTH,
-            share_beside_compute=share,
-        )
-
-    assert delay_s(0.5) == pytest.approx(0.3 - 0.15 / 2)
-    assert delay_s(0.1) == pytest.approx(0.3 - 0.15 / 10)
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_slower_reads_beside_compute_leave_more_to_stalls(share: float) -> None:
+    assert _delay_of_heavy_cells(share_beside_compute=share) == pytest.approx(0.3 - 0.15 * share)
