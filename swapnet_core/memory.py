@@ -123,8 +123,8 @@ def keep_activations_in_heap() -> None:
     With glibc's defaults every thread has a heap of its own, and gives memory back and takes it
     again all the time: ResNet-101 then faults 13 000 pages in per inference, RetinaNet 788 000;
     with this and `large_tensors_in_heap` none and 15 000 (`benchmarks/malloc.py`). RetinaNet's heap
-    keeps more then, 622 instead of 255 MiB, unless someone sees to it: `heap_watch.py` does. Affects
-    the whole process.
+    keeps more then, 622 instead of 255 MiB, unless someone sees to it: `heap_watch.py` does.
+    Affects the whole process.
     """
     libc = _quick_libc()
     if glibc() is not None:
