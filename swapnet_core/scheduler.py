@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from swapnet_core.errors import DeadlineMissedError, RuntimeClosedError
+from swapnet_core.first_heap import start_in_first_heap
 from swapnet_core.openmp import release_pool
 
 T = TypeVar("T")
@@ -103,8 +104,7 @@ class Scheduler:
         self._exclusive_ended = -1
         self._present: Any = None
         self._is_open = True
-        self._thread = threading.Thread(target=self._serve, name="swapnet-infer", daemon=True)
-        self._thread.start()
+        self._thread = start_in_first_heap(self._serve, name="swapnet-infer")
 
     @property
     def is_interrupted(self) -> bool:
