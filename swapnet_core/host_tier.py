@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from swapnet_core.requests import cut_evenly
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, SwapPlan
 
 _ROUNDS = 2
@@ -55,28 +56,26 @@ def host_share(plans: Sequence[SwapPlan]) -> float:
     return sum(plan.host_bytes for plan in plans) / streamed_bytes if streamed_bytes else 0.0
 
 
-def choose_places(plan: SwapPlan, request_bytes: int) -> dict[Place, int]:
+def choose_places(plan: SwapPlan, request_bytes: int) -> dict[Place, tuple[int, int]]:
     """Choose which requests of a plan have their place in host memory.
 
     Args:
         plan: its `host_bytes` are not passed.
-        request_bytes: size of a request; the last one of a block may be smaller.
+        request_bytes: the most that a request has; see `cut_evenly`.
 
     Returns:
-        Where each of them starts in that memory.
+        `(begin, end)` of each of them in that memory.
     """
-    places: dict[Place, int] = {}
+    places: dict[Place, tuple[int, int]] = {}
     streamed_bytes = _streamed_bytes(plan)
     passed_bytes = taken_bytes = 0
     for block in dict.fromkeys(plan.uses):
-        size_bytes = plan.blocks[block].size_bytes
-        for offset in range(0, size_bytes, request_bytes):
-            request = min(request_bytes, size_bytes - offset)
-            passed_bytes += request
+        for offset_bytes, size_bytes in cut_evenly(plan.blocks[block].size_bytes, request_bytes):
+            passed_bytes += size_bytes
             due_bytes = passed_bytes * plan.host_bytes // streamed_bytes
-            if taken_bytes + request <= due_bytes:
-                places[block, offset] = taken_bytes
-                taken_bytes += request
+            if taken_bytes + size_bytes <= due_bytes:
+                places[block, offset_bytes] = taken_bytes, taken_bytes + size_bytes
+                taken_bytes += size_bytes
     return places
 
 

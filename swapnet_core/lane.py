@@ -13,6 +13,7 @@ from swapnet_core.backends.base import REQUEST_BYTES, ComputeQueue, Landing, Mar
 from swapnet_core.backends.shelf import Shelf, ShelfPlace
 from swapnet_core.host_tier import Place, choose_places
 from swapnet_core.reports import BlockRead
+from swapnet_core.requests import cut_evenly
 from swapnet_core.specs import SwapPlan, bytes_spec
 
 _INFERENCES_OF_READS = 3
@@ -281,23 +282,18 @@ class Piece:
 def cut(occupant: Occupant) -> list[Piece]:
     """Cut a block into read requests."""
     size_bytes = occupant.lane.plan.blocks[occupant.block].size_bytes
-    return [
-        Piece(occupant, offset, min(REQUEST_BYTES, size_bytes - offset))
-        for offset in range(0, size_bytes, REQUEST_BYTES)
-    ]
+    return [Piece(occupant, *request) for request in cut_evenly(size_bytes, REQUEST_BYTES)]
 
 
 def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, ShelfPlace]:
     """Give requests their places in host memory."""
     return {
-        (block, offset): shelf.place(
-            begin, min(REQUEST_BYTES, plan.blocks[block].size_bytes - offset)
-        )
-        for (block, offset), begin in choose_places(plan, REQUEST_BYTES).items()
+        place: shelf.place(begin, end - begin)
+        for place, (begin, end) in choose_places(plan, REQUEST_BYTES).items()
     }
 
 
 def _count_requests(plan: SwapPlan) -> int:
     """How many reads an inference takes."""
     used = (plan.blocks[block] for block in plan.uses)
-    return sum(-(-block.size_bytes // REQUEST_BYTES) for block in used)
+    return sum(len(cut_evenly(block.size_bytes, REQUEST_BYTES)) for block in used)

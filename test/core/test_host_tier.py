@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from swapnet_core.host_tier import choose_places, host_share, plan_beside_host
 from swapnet_core.planner import make_plan, smallest_budget_bytes
+from swapnet_core.requests import cut_evenly
 from swapnet_core.specs import DeviceProfile, NetworkProfile
 from swapnet_core.testing import SIMULATED_DEVICE, simulated_profile
 
@@ -24,10 +25,10 @@ def test_places_are_apart_and_within_the_memory(profile: NetworkProfile, share: 
     host_bytes = int(sum(streamed.values()) * share)
     places = choose_places(replace(plan, host_bytes=host_bytes), _REQUEST_BYTES)
     end = 0
-    for (block, offset), begin in places.items():
+    for (block, offset), (begin, next_end) in places.items():
         assert begin == end
-        assert offset % _REQUEST_BYTES == 0
-        end += min(_REQUEST_BYTES, streamed[block] - offset)
+        assert (offset, next_end - begin) in cut_evenly(streamed[block], _REQUEST_BYTES)
+        end = next_end
     assert end <= host_bytes
     assert host_bytes - end < 2 * _REQUEST_BYTES
     if share == 1.0:

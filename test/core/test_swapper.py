@@ -249,5 +249,7 @@ def test_blocks_larger_than_a_request_are_read_in_pieces(open_bench: OpenBench) 
     bench = open_bench(profile, 11 * _MIB)
     bench.run()
     bench.run()
-    assert max(size for _, size in bench.store.reads) == REQUEST_BYTES
+    sizes = {size for _, size in bench.store.reads}
+    assert max(sizes) <= REQUEST_BYTES
+    assert max(sizes) - min(sizes) <= _PAGE
     bench.close()
