@@ -108,32 +108,45 @@ def measure_pairs(
         beside = functools.partial(reads.reading, own_arm.plan.streamed_bytes)
         beside_arm = _PlainArm(runtime, plain, network.inputs, beside)
         _take_turns((plain_arm, own_arm, beside_arm, rival_arm, reads), pairs, progress)
-        bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
-        stats, report = model.stats(), runtime.report()
-        plain_s = statistics.median(plain_arm.latencies_s)
-        beside_reads_s = statistics.median(beside_arm.latencies_s)
-        least_delay = functools.partial(_least_delay_s, model.profile, own_arm.plan, bandwidth)
-        return PairedResult(
-            network=network.name,
-            demand_bytes=stats.demand_bytes,
-            budget_bytes=report.budget_bytes,
-            peak_bytes=report.peak_bytes,
-            swapped=own_arm.figures(),
-            rival=None if rival_arm is None else rival_arm.figures(),
-            rival_reason=reason,
-            plain_s=plain_s,
-            beside_reads_s=beside_reads_s,
-            with_reads_s=statistics.median(beside_arm.both_s),
-            least_delay_s=least_delay(plain_s),
-            least_delay_beside_s=least_delay(
-                max(plain_s, beside_reads_s), reads.beside_bytes_per_s
-            ),
-            bandwidth_bytes_per_s=bandwidth,
-            beside_bytes_per_s=reads.beside_bytes_per_s,
-            load_average=load_average,
-            threads=torch.get_num_threads(),
-            machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-        )
+        result = _result(runtime, model, plain_arm, own_arm, beside_arm, reads)
+        figures = None if rival_arm is None else rival_arm.figures()
+        return replace(result, rival=figures, rival_reason=reason, load_average=load_average)
+
+
+def _result(
+    runtime: SwapRuntime,
+    model: SwappedModel,
+    plain: _PlainArm,
+    own: _SwappedArm,
+    beside: _PlainArm,
+    reads: ReadArm,
+) -> PairedResult:
+    """Summarize all turns but a rival's."""
+    stats, report = model.stats(), runtime.report()
+    bandwidth = max(reads.bandwidth_bytes_per_s, report.read_bandwidth_bytes_per_s)
+    plain_s = statistics.median(plain.latencies_s)
+    beside_reads_s = statistics.median(beside.latencies_s)
+    least_delay = functools.partial(_least_delay_s, model.profile, own.plan, bandwidth)
+    beside_bytes_per_s = reads.beside_bytes_per_s
+    return PairedResult(
+        network=model.name,
+        demand_bytes=stats.demand_bytes,
+        budget_bytes=report.budget_bytes,
+        peak_bytes=report.peak_bytes,
+        swapped=own.figures(),
+        rival=None,
+        rival_reason="",
+        plain_s=plain_s,
+        beside_reads_s=beside_reads_s,
+        with_reads_s=statistics.median(beside.both_s),
+        least_delay_s=least_delay(plain_s),
+        least_delay_beside_s=least_delay(max(plain_s, beside_reads_s), beside_bytes_per_s),
+        bandwidth_bytes_per_s=bandwidth,
+        beside_bytes_per_s=beside_bytes_per_s,
+        load_average=0.0,
+        threads=torch.get_num_threads(),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+    )
 
 
 def _load(
