@@ -98,8 +98,10 @@ class _Candidate:
         self.thread.join()
 
     def _serve(self) -> None:
-        self.has_first_heap = is_in_first_heap()
-        self._has_told.set()
+        try:
+            self.has_first_heap = is_in_first_heap()
+        finally:
+            self._has_told.set()
         self._may_go_on.wait()
         if self._is_chosen:
             self._run()
