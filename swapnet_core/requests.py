@@ -25,14 +25,15 @@ def cut_evenly(size_bytes: int, most_bytes: int) -> list[Request]:
     thread would be done early, and the block would wait for the other one.
 
     Args:
-        size_bytes: of the block; a multiple of `PAGE_BYTES`, above 0.
+        size_bytes: of the block; a multiple of `PAGE_BYTES`. A block of empty weights has 0.
         most_bytes: the most that one request may have; a multiple of `PAGE_BYTES`.
 
     Returns:
-        Requests in order, without gaps. Each begins at a multiple of `PAGE_BYTES`.
+        Requests in order, without gaps; none for a block of 0 bytes. Each begins at a multiple of
+        `PAGE_BYTES`.
     """
-    count = -(-size_bytes // most_bytes)
-    step_bytes = round_up(-(-size_bytes // count))
+    count = max(1, -(-size_bytes // most_bytes))
+    step_bytes = round_up(max(1, -(-size_bytes // count)))
     return [
         Request(offset_bytes, min(step_bytes, size_bytes - offset_bytes))
         for offset_bytes in range(0, size_bytes, step_bytes)

@@ -164,6 +164,17 @@ class _GivesWeights(nn.Module):
         return y, self.tail, self.tail[2:4].t(), self.body[0][0].weight
 
 
+class _OnlyEmpty(nn.Module):
+    """Has nothing to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.empty = nn.Parameter(torch.empty(0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.empty.sum()
+
+
 class _Norms(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -226,6 +237,7 @@ _PLAIN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "without_weights": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten()), ()),
     "one_weight": (lambda: nn.PReLU(), ()),
     "empty_weight": (lambda: nn.Sequential(nn.Linear(_WIDTH, 0), nn.Linear(0, 4)), ()),
+    "only_empty_weights": (_OnlyEmpty, ()),
 }
 
 

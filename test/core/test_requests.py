@@ -26,6 +26,10 @@ def test_requests_are_few_and_of_one_size_without_gaps(pages: int, most_pages: i
     assert all(size - len(full) * PAGE_BYTES <= last <= size for size in full)
 
 
+def test_a_block_of_empty_weights_takes_no_request() -> None:
+    assert cut_evenly(0, PAGE_BYTES) == []
+
+
 def test_what_is_a_little_larger_than_a_request_is_halved() -> None:
     assert cut_evenly(258 * PAGE_BYTES, 256 * PAGE_BYTES) == [
         (0, 129 * PAGE_BYTES),
