@@ -24,7 +24,8 @@ import functools
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+import timeit
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -109,7 +110,8 @@ class _Arms:
             for _ in range(_FIRST):
                 infer()
             before_s = self._model.stats().stall_s
-            self.latencies_s[arm].append(statistics.median(_time(infer) for _ in range(_BATCH)))
+            latencies_s = timeit.repeat(infer, number=1, repeat=_BATCH)
+            self.latencies_s[arm].append(statistics.median(latencies_s))
             self.stalls_s[arm].append((self._model.stats().stall_s - before_s) / _BATCH)
             time.sleep(_SETTLE_S)
 
@@ -154,12 +156,6 @@ def _land_at_once(stream: Stream) -> None:
         piece.prepare()
         _read_nothing(piece)
         stream.land(piece, None)
-
-
-def _time(run: Callable[[], Any]) -> float:
-    begin_s = time.perf_counter()
-    run()
-    return time.perf_counter() - begin_s
 
 
 def _print(options: argparse.Namespace, model: SwappedModel, arms: _Arms) -> None:

@@ -108,45 +108,39 @@ def measure_pairs(
         beside = functools.partial(reads.reading, own_arm.plan.streamed_bytes)
         beside_arm = _PlainArm(runtime, plain, network.inputs, beside)
         _take_turns((plain_arm, own_arm, beside_arm, rival_arm, reads), pairs, progress)
-        result = _result(runtime, model, plain_arm, own_arm, beside_arm, reads)
-        figures = None if rival_arm is None else rival_arm.figures()
-        return replace(result, rival=figures, rival_reason=reason, load_average=load_average)
+        return PairedResult(
+            network=network.name,
+            demand_bytes=model.stats().demand_bytes,
+            budget_bytes=runtime.report().budget_bytes,
+            peak_bytes=runtime.report().peak_bytes,
+            swapped=own_arm.figures(),
+            rival=None if rival_arm is None else rival_arm.figures(),
+            rival_reason=reason,
+            load_average=load_average,
+            threads=torch.get_num_threads(),
+            machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+            **_bounds(runtime, own_arm, plain_arm, beside_arm, reads),
+        )
 
 
-def _result(
-    runtime: SwapRuntime,
-    model: SwappedModel,
-    plain: _PlainArm,
-    own: _SwappedArm,
-    beside: _PlainArm,
-    reads: ReadArm,
-) -> PairedResult:
-    """Summarize all turns but a rival's."""
-    stats, report = model.stats(), runtime.report()
-    bandwidth = max(reads.bandwidth_bytes_per_s, report.read_bandwidth_bytes_per_s)
+def _bounds(
+    runtime: SwapRuntime, own: _SwappedArm, plain: _PlainArm, beside: _PlainArm, reads: ReadArm
+) -> dict[str, float]:
+    """Return what the bounds are made of, by its name in the result."""
+    bandwidth = max(reads.bandwidth_bytes_per_s, runtime.report().read_bandwidth_bytes_per_s)
     plain_s = statistics.median(plain.latencies_s)
     beside_reads_s = statistics.median(beside.latencies_s)
-    least_delay = functools.partial(_least_delay_s, model.profile, own.plan, bandwidth)
     beside_bytes_per_s = reads.beside_bytes_per_s
-    return PairedResult(
-        network=model.name,
-        demand_bytes=stats.demand_bytes,
-        budget_bytes=report.budget_bytes,
-        peak_bytes=report.peak_bytes,
-        swapped=own.figures(),
-        rival=None,
-        rival_reason="",
-        plain_s=plain_s,
-        beside_reads_s=beside_reads_s,
-        with_reads_s=statistics.median(beside.both_s),
-        least_delay_s=least_delay(plain_s),
-        least_delay_beside_s=least_delay(max(plain_s, beside_reads_s), beside_bytes_per_s),
-        bandwidth_bytes_per_s=bandwidth,
-        beside_bytes_per_s=beside_bytes_per_s,
-        load_average=0.0,
-        threads=torch.get_num_threads(),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-    )
+    least_delay = functools.partial(_least_delay_s, own.profile, own.plan, bandwidth)
+    return {
+        "plain_s": plain_s,
+        "beside_reads_s": beside_reads_s,
+        "with_reads_s": statistics.median(beside.both_s),
+        "least_delay_s": least_delay(plain_s),
+        "least_delay_beside_s": least_delay(max(plain_s, beside_reads_s), beside_bytes_per_s),
+        "bandwidth_bytes_per_s": bandwidth,
+        "beside_bytes_per_s": beside_bytes_per_s,
+    }
 
 
 def _load(
@@ -217,6 +211,7 @@ class _SwappedArm:
     ) -> None:
         self._runtime = runtime
         self._model = model
+        self.profile = model.profile
         self.plan = plan
         self._plain = plain
         self._latencies_s: list[float] = []
@@ -238,14 +233,13 @@ class _SwappedArm:
     def figures(self) -> PlanFigures:
         """Summarize the turns."""
         pairs = zip(self._latencies_s, self._plain.latencies_s, strict=True)
-        profile = self._model.profile
         tiles = [block.tile for block in self.plan.blocks if block.tile is not None]
         return PlanFigures(
             swapped_s=statistics.median(self._latencies_s),
             predicted_s=self.plan.predicted_latency_s,
             predicted_at_speed_s=predict_latency_s(
                 self.plan,
-                profile,
+                self.profile,
                 _device_of_late(self._runtime),
                 compute_s=statistics.median(self._plain.latencies_s),
             ),
@@ -255,7 +249,7 @@ class _SwappedArm:
             used_bytes=sum(block.size_bytes for block in self.plan.blocks),
             ratios=tuple(swapped_s / plain_s for swapped_s, plain_s in pairs),
             difference=self._difference,
-            tiles=dict(Counter(profile.trace.weights[tile.weight].name for tile in tiles)),
+            tiles=dict(Counter(self.profile.trace.weights[tile.weight].name for tile in tiles)),
         )
 
     def _adopt(self) -> None:
