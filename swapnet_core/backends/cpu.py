@@ -12,16 +12,10 @@ import numpy as np
 import torch
 
 from swapnet_core.backends.base import CopyMemory, Fill, Mark, PrivateBytes, Span
+from swapnet_core.backends.large_pages import anonymous_pages, map_large_pages
 from swapnet_core.backends.tensor_region import TensorRegion
 from swapnet_core.errors import InputError
 from swapnet_core.specs import PAGE_BYTES, round_up
-
-_HUGE_PAGE_BYTES = 2 * 1024 * 1024
-
-
-def anonymous_pages(size_bytes: int) -> mmap.mmap:
-    """Take private memory in whole pages, which cost nothing until they are touched."""
-    return mmap.mmap(-1, round_up(max(size_bytes, 1)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class HostQueue:
@@ -104,25 +98,16 @@ HOST_COPIES = HostCopies()
 
 
 class CpuRegion(TensorRegion):
-    """Anonymous memory; pages cost nothing until a read touches them. Any thread."""
+    """Anonymous memory; nearly all pages cost nothing until a read touches them. Any thread."""
 
     def __init__(self, size_bytes: int) -> None:
-        # A page more than is used, of the large ones: they begin at multiples of their size.
-        self._memory = anonymous_pages(size_bytes + _HUGE_PAGE_BYTES)
-        self._begin_bytes = -torch.frombuffer(self._memory, dtype=torch.uint8).data_ptr()
-        self._begin_bytes %= _HUGE_PAGE_BYTES
+        size_bytes = round_up(max(size_bytes, 1))
+        self._memory, self._begin_bytes = map_large_pages(size_bytes)
         super().__init__(
             torch.frombuffer(
-                self._memory,
-                dtype=torch.uint8,
-                offset=self._begin_bytes,
-                count=round_up(max(size_bytes, 1)),
+                self._memory, dtype=torch.uint8, offset=self._begin_bytes, count=size_bytes
             )
         )
-        large_bytes = self._size_bytes // _HUGE_PAGE_BYTES * _HUGE_PAGE_BYTES
-        if large_bytes and hasattr(mmap, "MADV_HUGEPAGE"):
-            # Fewer pages to pin per direct read, fewer TLB misses in compute.
-            self._memory.madvise(mmap.MADV_HUGEPAGE, self._begin_bytes, large_bytes)
         self._host = memoryview(self._memory)[self._begin_bytes :][: self._size_bytes]
 
     def open_landing(

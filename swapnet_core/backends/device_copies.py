@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 
 from swapnet_core.backends.base import Fill, PrivateBytes, Span
-from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import Aliased, CudaCalls
+from swapnet_core.backends.large_pages import anonymous_pages
 from swapnet_core.errors import NetworkError
 from swapnet_core.specs import PAGE_BYTES, round_up
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from swapnet_core.backends.cpu import anonymous_pages
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
+from swapnet_core.backends.large_pages import anonymous_pages
 
 
 class PinnedPages:

@@ -27,10 +27,11 @@ from typing import NoReturn
 import torch
 
 from swapnet_core.backends.base import Mark, Span
-from swapnet_core.backends.cpu import NO_SHELF, HostLanding, anonymous_pages
+from swapnet_core.backends.cpu import NO_SHELF, HostLanding
 from swapnet_core.backends.cuda_calls import CudaCalls, Queue
 from swapnet_core.backends.device_copies import DeviceCopies, GivenUpSlots
 from swapnet_core.backends.device_queue import DeviceQueue
+from swapnet_core.backends.large_pages import anonymous_pages
 from swapnet_core.backends.tensor_region import TensorRegion
 from swapnet_core.errors import InputError
 
