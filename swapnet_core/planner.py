@@ -161,14 +161,7 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
     Source:
         Wang et al., SwapNet, IEEE TMC 2024: partition by overlap of swap and execution.
     """
-    ceilings = activation_ceilings([all_outlines(profile)])
-    free_bytes = budget_bytes - profile.trace.buffer_bytes
-    best = None
-    for activation_bytes in ceilings.worth_trying:
-        if best is None or _may_gain(best, device, free_bytes - activation_bytes):
-            found = _choose_beside(profile, device, free_bytes, activation_bytes)
-            best = min((c for c in (best, found) if c is not None), key=cost, default=None)
-    best = best or _choose_beside(profile, device, free_bytes, ceilings.tightest)
+    best = find_best(profile, device, budget_bytes=budget_bytes)
     if best is None:
         needed_bytes = smallest_budget_bytes(profile)
         raise BudgetTooSmallError(
@@ -179,6 +172,20 @@ def make_plan(profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: i
             budget_bytes=budget_bytes,
         )
     return best.to_plan(device, budget_bytes)
+
+
+def find_best(
+    profile: NetworkProfile, device: DeviceProfile, *, budget_bytes: int
+) -> Candidate | None:
+    """Find what `make_plan` writes down as a plan; None where nothing fits."""
+    ceilings = activation_ceilings([all_outlines(profile)])
+    free_bytes = budget_bytes - profile.trace.buffer_bytes
+    best = None
+    for activation_bytes in ceilings.worth_trying:
+        if best is None or _may_gain(best, device, free_bytes - activation_bytes):
+            found = _choose_beside(profile, device, free_bytes, activation_bytes)
+            best = min((c for c in (best, found) if c is not None), key=cost, default=None)
+    return best or _choose_beside(profile, device, free_bytes, ceilings.tightest)
 
 
 def _choose_beside(
