@@ -11,69 +11,45 @@ runtime.
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 import statistics
 import time
-import timeit
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
+from turns import Turns, open_turns, parser_of
 
-from swapnet_core import SwappedModel, SwapRuntime
 from swapnet_core.candidates import Candidate, evaluate, lay_oldest_first, lay_ring
 from swapnet_core.partition import can_join, cut_at
 from swapnet_core.planner import find_best
 from swapnet_core.specs import PAGE_BYTES, DeviceProfile, NetworkProfile, SwapPlan
 from swapnet_core.testing import impose_plan
-from swapnet_ros.cli.fresh_cache import fresh_cache
-from swapnet_ros.cli.networks import named_network, parse_shape
 from swapnet_ros.one_heap import start_with_one_heap
 
 _HEAT = 0.01
 """By which part a plan may be slower and still be taken, in the beginning."""
-_BATCH = 6
-_FIRST = 3
-"""Inferences after a change of plans that do not count."""
-_SETTLE_S = 0.05
 _LAYS = (lay_ring, lay_oldest_first)
 
 
 def main() -> None:
     """Search, measure, and print a Markdown table."""
-    options = _parse()
-    name, _, shape = options.network.partition("@")
-    network = named_network(name, parse_shape(shape) if shape else None)
-    with fresh_cache(None) as root, SwapRuntime(budget=2**62, cache_dir=root) as runtime:
-        plain = network.build()
-        model = runtime.load(network.name, network.build, network.inputs)
-        runtime.set_budget(int(model.stats().demand_bytes / options.ratio))
-        for _ in range(10):
-            model(*network.inputs)
-        runtime.set_budget(runtime.report().budget_bytes)
-        turns = _Turns(runtime, model, plain, network.inputs)
-        plain_s = statistics.median(turns.take(None) for _ in range(3))
+    parser = parser_of(__doc__)
+    parser.add_argument("--tries", type=int, default=40_000)
+    options = parser.parse_args()
+    with open_turns(options, lambda network: network.build()) as turns:
+        runtime, model = turns.runtime, turns.model
+        plain_s = statistics.median(turns.take("before", is_plain=True) for _ in range(3))
         profile = _scale(model.profile, plain_s)
         plans = _find(profile, runtime.device_profile, runtime.report().budget_bytes, options.tries)
-        turns.forget()
-        arms = (*plans.values(), None)
+        arms = (*plans, "plain")
         for number in range(options.rounds):
-            for plan in arms if number % 2 else reversed(arms):
-                turns.take(plan)
+            for arm in arms if number % 2 else reversed(arms):
+                if arm in plans:
+                    impose_plan(runtime, model.name, plans[arm])
+                turns.take(arm, is_plain=arm == "plain")
     print(f"{options.network} at {options.ratio}, {torch.get_num_threads()} compute threads\n")
     _print(plans, turns)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", help="NAME[@SHAPE]")
-    parser.add_argument("--ratio", type=float, default=3.5, help="Of demand to budget.")
-    parser.add_argument("--tries", type=int, default=40_000)
-    parser.add_argument("--rounds", type=int, default=10)
-    return parser.parse_args()
 
 
 def _scale(profile: NetworkProfile, plain_s: float) -> NetworkProfile:
@@ -86,60 +62,9 @@ def _scale(profile: NetworkProfile, plain_s: float) -> NetworkProfile:
             trace,
             head_compute_s=trace.head_compute_s * factor,
             step_compute_s=tuple(step_s * factor for step_s in trace.step_compute_s),
+            step_tile_s=tuple(tile_s * factor for tile_s in trace.step_tile_s),
         ),
     )
-
-
-class _Turns:
-    """Plans and the plain network, measured in turns.
-
-    Attributes:
-        latencies_s: of every turn of a plan; None stands for the plain network.
-        stalls_s: the same.
-    """
-
-    def __init__(
-        self,
-        runtime: SwapRuntime,
-        model: SwappedModel,
-        plain: torch.nn.Module,
-        inputs: tuple[Any, ...],
-    ) -> None:
-        self._runtime = runtime
-        self._model = model
-        self._plain = plain
-        self._inputs = inputs
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.latencies_s: dict[SwapPlan | None, list[float]] = defaultdict(list)
-        self.stalls_s: dict[SwapPlan | None, list[float]] = defaultdict(list)
-
-    def take(self, plan: SwapPlan | None) -> float:
-        """Measure some inferences in a row; return their median."""
-        infer = self._infer_plain
-        if plan is not None:
-            impose_plan(self._runtime, self._model.name, plan)
-            infer = self._infer_swapped
-        for _ in range(_FIRST):
-            infer()
-        before_s = self._model.stats().stall_s
-        latency_s = statistics.median(timeit.repeat(infer, number=1, repeat=_BATCH))
-        self.latencies_s[plan].append(latency_s)
-        self.stalls_s[plan].append((self._model.stats().stall_s - before_s) / _BATCH)
-        time.sleep(_SETTLE_S)
-        return latency_s
-
-    def _infer_swapped(self) -> None:
-        self._model(*self._inputs)
-
-    def _infer_plain(self) -> None:
-        def infer() -> None:
-            with torch.inference_mode():
-                self._plain(*self._inputs)
-
-        self._runtime.call(infer)
 
 
 def _find(
@@ -253,22 +178,21 @@ def _turn_lay(choice: _Choice) -> None:
     choice.lay = 1 - choice.lay
 
 
-def _print(plans: dict[str, SwapPlan], turns: _Turns) -> None:
+def _print(plans: dict[str, SwapPlan], turns: Turns) -> None:
     print("| | blocks | resident, MiB | predicted, ms | stall | ms | stall | to the planner's |")
     print("|---|---|---|---|---|---|---|---|")
-    own_s = turns.latencies_s[plans["planner"]]
-    for arm, plan in {**plans, "plain": None}.items():
+    for arm in (*plans, "plain"):
         predicted = "| | | |"
-        if plan is not None:
+        if arm in plans:
+            plan = plans[arm]
             predicted = (
                 f"| {len(set(plan.uses))} | {plan.resident_bytes / 2**20:.1f} | "
                 f"{plan.predicted_latency_s * 1e3:.1f} | {plan.predicted_stall_s * 1e3:.1f}"
             )
-        latencies_s = turns.latencies_s[plan]
-        ratio = statistics.median(a / b for a, b in zip(latencies_s, own_s, strict=True))
         print(
-            f"| {arm} {predicted} | {statistics.median(latencies_s) * 1e3:.1f} | "
-            f"{statistics.median(turns.stalls_s[plan]) * 1e3:.1f} | {ratio:.3f} |"
+            f"| {arm} {predicted} | {statistics.median(turns.latencies_s[arm]) * 1e3:.1f} | "
+            f"{statistics.median(turns.stalls_s[arm]) * 1e3:.1f} | "
+            f"{turns.ratio(arm, 'planner'):.3f} |"
         )
 
 

@@ -20,58 +20,33 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import statistics
 import threading
 import time
-import timeit
 from collections.abc import Iterator
-from typing import Any
 from unittest import mock
 
 import torch
+from turns import Turns, open_turns, parser_of
 
-from swapnet_core import SwappedModel, SwapRuntime
 from swapnet_core.lane import Piece
 from swapnet_core.stream import Stream
-from swapnet_ros.cli.fresh_cache import fresh_cache
-from swapnet_ros.cli.networks import NamedNetwork, named_network, parse_shape
+from swapnet_ros.cli.networks import NamedNetwork
 from swapnet_ros.one_heap import start_with_one_heap
 
-_BATCH = 6
-_FIRST = 2
-"""Inferences after a change that do not count."""
-_SETTLE_S = 0.05
 _ARMS = ("swapped", "waiting", "waking", "looking up", "plain")
 
 
 def main() -> None:
     """Measure, and print a Markdown table."""
-    options = _parse()
-    name, _, shape = options.network.partition("@")
-    network = named_network(name, parse_shape(shape) if shape else None)
-    with fresh_cache(None) as root, SwapRuntime(budget=2**62, cache_dir=root) as runtime:
-        plain = _without_weights(network)
-        build = functools.partial(_without_weights, network)
-        model = runtime.load(network.name, build, network.inputs)
-        runtime.set_budget(int(model.stats().demand_bytes / options.ratio))
-        for _ in range(10):
-            model(*network.inputs)
-        runtime.set_budget(runtime.report().budget_bytes)
-        bandwidth = runtime.report().read_bandwidth_bytes_per_s
-        arms = _Arms(runtime, model, plain, network.inputs, bandwidth)
+    options = parser_of(__doc__).parse_args()
+    with open_turns(options, _without_weights) as turns:
+        arms = _Arms(turns.runtime.report().read_bandwidth_bytes_per_s)
         for number in range(options.rounds):
             for arm in _ARMS if number % 2 else reversed(_ARMS):
-                arms.take_turn(arm)
-        _print(options, model, arms)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", help="NAME[@SHAPE]")
-    parser.add_argument("--ratio", type=float, default=3.5, help="Of demand to budget.")
-    parser.add_argument("--rounds", type=int, default=10)
-    return parser.parse_args()
+                with arms.leaving_out(arm):
+                    turns.take(arm, is_plain=arm == "plain")
+        _print(options, turns)
 
 
 def _without_weights(network: NamedNetwork) -> torch.nn.Module:
@@ -83,47 +58,16 @@ def _without_weights(network: NamedNetwork) -> torch.nn.Module:
 
 
 class _Arms:
-    """What takes turns."""
+    """What is left out."""
 
-    def __init__(
-        self,
-        runtime: SwapRuntime,
-        model: SwappedModel,
-        plain: torch.nn.Module,
-        inputs: tuple[Any, ...],
-        bytes_per_s: float,
-    ) -> None:
-        self._runtime = runtime
-        self._model = model
-        self._plain = plain
-        self._inputs = inputs
+    def __init__(self, bytes_per_s: float) -> None:
         self._bytes_per_s = bytes_per_s
         self._lock = threading.Lock()
         self._is_read_s = 0.0
-        self.latencies_s: dict[str, list[float]] = {arm: [] for arm in _ARMS}
-        self.stalls_s: dict[str, list[float]] = {arm: [] for arm in _ARMS}
-
-    def take_turn(self, arm: str) -> None:
-        """Measure some inferences in a row."""
-        infer = self._infer_plain if arm == "plain" else lambda: self._model(*self._inputs)
-        with self._leaving_out(arm):
-            for _ in range(_FIRST):
-                infer()
-            before_s = self._model.stats().stall_s
-            latencies_s = timeit.repeat(infer, number=1, repeat=_BATCH)
-            self.latencies_s[arm].append(statistics.median(latencies_s))
-            self.stalls_s[arm].append((self._model.stats().stall_s - before_s) / _BATCH)
-            time.sleep(_SETTLE_S)
-
-    def _infer_plain(self) -> None:
-        def infer() -> None:
-            with torch.inference_mode():
-                self._plain(*self._inputs)
-
-        self._runtime.call(infer)
 
     @contextlib.contextmanager
-    def _leaving_out(self, arm: str) -> Iterator[None]:
+    def leaving_out(self, arm: str) -> Iterator[None]:
+        """Leave out inside what an arm is without."""
         with contextlib.ExitStack() as exits:
             if arm == "waiting":
                 exits.enter_context(
@@ -158,18 +102,17 @@ def _land_at_once(stream: Stream) -> None:
         stream.land(piece, None)
 
 
-def _print(options: argparse.Namespace, model: SwappedModel, arms: _Arms) -> None:
-    plain_s = arms.latencies_s["plain"]
-    blocks = sum(not block.is_resident for block in model.plan.blocks)
-    print(f"{options.network} at {options.ratio}: {model.plan.streamed_bytes / 2**20:.0f} MiB")
+def _print(options: argparse.Namespace, turns: Turns) -> None:
+    plan = turns.model.plan
+    blocks = sum(not block.is_resident for block in plan.blocks)
+    print(f"{options.network} at {options.ratio}: {plan.streamed_bytes / 2**20:.0f} MiB")
     print(f"in {blocks} blocks, {torch.get_num_threads()} compute threads\n")
     print("| | ms | stall, ms | ratio to plain (pairs) |\n|---|---|---|---|")
     for arm in _ARMS:
-        own_s, stall_s = arms.latencies_s[arm], statistics.median(arms.stalls_s[arm])
-        ratio = statistics.median(a / b for a, b in zip(own_s, plain_s, strict=True))
-        print(
-            f"| {arm} | {statistics.median(own_s) * 1e3:.1f} | {stall_s * 1e3:.1f} | {ratio:.3f} |"
-        )
+        latency_s = statistics.median(turns.latencies_s[arm])
+        stall_s = statistics.median(turns.stalls_s[arm])
+        ratio = turns.ratio(arm, "plain")
+        print(f"| {arm} | {latency_s * 1e3:.1f} | {stall_s * 1e3:.1f} | {ratio:.3f} |")
 
 
 if __name__ == "__main__":
