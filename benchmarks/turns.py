@@ -1,4 +1,4 @@
-"""A swapped network and the plain one, measured in turns in one runtime; for `parts`, `optimum`."""
+"""A swapped network and the plain one, measured in turns in one runtime; for other scripts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from swapnet_ros.cli.networks import NamedNetwork, named_network, parse_shape
 _BATCH = 6
 _FIRST = 3
 """Inferences after a change that do not count."""
+INFERENCES = _FIRST + _BATCH
+"""Of a turn, in all."""
 _SETTLE_S = 0.05
 _INFERENCES_TO_LEARN = 10
 
@@ -73,8 +75,12 @@ class Turns:
 
     def ratio(self, arm: Hashable, other: Hashable) -> float:
         """Return the median of the ratios of two arms' turns."""
+        return statistics.median(self.ratios(arm, other))
+
+    def ratios(self, arm: Hashable, other: Hashable) -> list[float]:
+        """Return the ratios of two arms' turns."""
         pairs = zip(self.latencies_s[arm], self.latencies_s[other], strict=True)
-        return statistics.median(one / two for one, two in pairs)
+        return [one / two for one, two in pairs]
 
     def _infer_swapped(self) -> None:
         self.model(*self._inputs)

@@ -25,11 +25,12 @@ import torch
 from swapnet_core.backends.base import REQUEST_BYTES, Backend, Region
 from swapnet_core.blockfile import drop_written_pages
 from swapnet_core.errors import StorageError
-from swapnet_core.hardware import Hardware, on_cpu
+from swapnet_core.hardware import Hardware, choose_hardware
 from swapnet_core.reader import DirectReader
 from swapnet_core.sizes import MIB
 from swapnet_core.specs import DeviceProfile
 from swapnet_core.swapper import READING_THREADS
+from swapnet_core.thread_priority import raise_priority
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 4
@@ -56,7 +57,7 @@ def load_or_measure(root: Path, hardware: Hardware | None = None) -> DeviceProfi
     Raises:
         StorageError: the directory cannot be written, or has no room for a probe of 64 MiB.
     """
-    hardware = hardware or on_cpu()
+    hardware = hardware or choose_hardware("cpu")
     path = root / f"device{_suffix(hardware)}.json"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def measure(root: Path, hardware: Hardware | None = None) -> DeviceProfile:
     Raises:
         StorageError: no probe file can be written there.
     """
-    hardware = hardware or on_cpu()
+    hardware = hardware or choose_hardware("cpu")
     backend = hardware.backend
     path = root / f".probe-{os.getpid()}-{threading.get_ident()}"
     try:
@@ -102,7 +103,7 @@ def measure(root: Path, hardware: Hardware | None = None) -> DeviceProfile:
             region = backend.allocate(READING_THREADS * REQUEST_BYTES)
             opened.callback(region.free)
             backend.queue.release()
-            probe = _Probe(reader, region, backend)
+            probe = _Probe(reader, region, backend, hardware.read_priority)
             small_s = _small_read_s(probe)
             bandwidth, slowdown = _measure_contention(probe)
             copy_bandwidth = _measure_copies(probe) if backend.staging_bytes else None
@@ -138,6 +139,7 @@ def _machine(root: Path, hardware: Hardware) -> dict[str, object]:
         "kernel": platform.release(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "read_priority": hardware.read_priority,
         "storage": os.stat(root).st_dev,
     }
 
@@ -158,6 +160,7 @@ class _Probe:
     reader: DirectReader
     region: Region
     backend: Backend
+    priority: int
 
     def read(self, number: int, offset_bytes: int, size_bytes: int) -> float:
         """Do a thread's read as a fetch does it; return how long it took."""
@@ -172,11 +175,15 @@ class _Probe:
         landing.deliver()
         return time.perf_counter() - begin_s
 
+    def raise_priority(self) -> None:
+        """Let the calling thread be one that reads."""
+        raise_priority(threading.get_native_id(), self.priority)
+
 
 def _small_read_s(probe: _Probe) -> float:
     """Time per small read where all threads read: what their fixed costs overlap is no cost."""
     times_s = []
-    with ThreadPoolExecutor(READING_THREADS) as threads:
+    with ThreadPoolExecutor(READING_THREADS, initializer=probe.raise_priority) as threads:
         for _ in range(_SMALL_ROUNDS):
             begin_s = time.perf_counter()
             list(threads.map(lambda number: _read_small(probe, number), range(READING_THREADS)))
@@ -295,6 +302,7 @@ class _ReadingThreads:
 
     def _serve(self, number: int) -> None:
         try:
+            self._probe.raise_priority()
             self._read(number)
         except Exception as error:  # for `median_request_s`
             self._error = error

@@ -17,6 +17,7 @@ from swapnet_core.errors import InputError
 from swapnet_core.gauges import DISCRETE, HOST_GAUGE, SHARED, DeviceGauge, Gauge
 from swapnet_core.sizes import parse_size
 from swapnet_core.system_memory import MemoryBound, read_memory_bounds
+from swapnet_core.thread_priority import LOWEST, allowed_priority
 
 _CPU_WAKE_S = 1e-4
 _DEVICE_WAKE_S = 2e-5
@@ -34,6 +35,7 @@ class Hardware:
         read_bounds: ceilings over the memory that the budget is of.
         held_bytes: of so many leased bytes, those that are not free any more.
         wake_s: see `DeviceProfile.wake_s`; not measured.
+        read_priority: real-time priority that reading threads have; 0: none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Hardware:
     read_bounds: Callable[[], Sequence[MemoryBound]]
     held_bytes: Callable[[int], int]
     wake_s: float
+    read_priority: int = 0
 
     def parse_host_budget(self, size: str | int) -> int:
         """Read a ceiling for pinned host memory; 0 is none.
@@ -57,7 +60,7 @@ class Hardware:
         return parse_size(size)
 
 
-def on_cpu(backend: Backend | None = None) -> Hardware:
+def on_cpu(backend: Backend | None = None, read_priority: int = 0) -> Hardware:
     """Return the CPU, or another backend in the host's memory."""
     return Hardware(
         name="cpu",
@@ -66,24 +69,28 @@ def on_cpu(backend: Backend | None = None) -> Hardware:
         read_bounds=read_memory_bounds,
         held_bytes=lambda leased_bytes: leased_bytes,
         wake_s=_CPU_WAKE_S,
+        read_priority=read_priority,
     )
 
 
-def choose_hardware(device: str) -> Hardware:
+def choose_hardware(device: str, read_priority: int = LOWEST) -> Hardware:
     """Find what the user asks for.
 
     Args:
         device: `cpu`; `cuda` or `unified`, with `:N` for the device of that number; `auto`: the
             first CUDA device, `unified` where it shares the host's memory, or else the CPU.
+        read_priority: real-time priority of reading threads, where that is allowed; 0: none. Only
+            for the CPU: a GPU takes no cores from them.
 
     Raises:
         ValueError: there is no device of that name.
-        InputError: this machine has none of that kind.
+        InputError: this machine has none of that kind, or there is no such priority.
     """
+    priority = allowed_priority(read_priority)
     if device == "auto":
         device = _best_kind()
     if device == "cpu":
-        return on_cpu()
+        return on_cpu(read_priority=priority)
     named = _NAMED.fullmatch(device)
     if named is None:
         raise ValueError(

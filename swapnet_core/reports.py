@@ -193,6 +193,7 @@ class RuntimeReport:
             budget, which then is of the GPU's memory.
         host_budget_bytes: ceiling for pinned host memory in which weights stay; 0: there is none.
         host_bytes: of it, what is held.
+        read_priority: real-time priority of the threads that read; 0: they are ordinary ones.
     """
 
     budget_bytes: int
@@ -207,6 +208,7 @@ class RuntimeReport:
     staging_bytes: int = 0
     host_budget_bytes: int = 0
     host_bytes: int = 0
+    read_priority: int = 0
 
 
 def summarize_latencies(latencies_s: Sequence[float]) -> LatencyStats | None:

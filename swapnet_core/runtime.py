@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from swapnet_core import device_profile, memory
+from swapnet_core import device_profile, memory, thread_priority
 from swapnet_core.admission import AdmissionDesk
 from swapnet_core.arena import Arena
 from swapnet_core.auto_budget import AutoBudget
@@ -51,6 +51,7 @@ class SwapRuntime:
         cache_dir: str | Path | None = None,
         *,
         host_budget: str | int = 0,
+        read_priority: int = thread_priority.LOWEST,
     ) -> None:
         """Open a runtime. Nothing is allocated until a network is loaded.
 
@@ -63,13 +64,14 @@ class SwapRuntime:
             cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
                 `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
             host_budget: with `cuda`, ceiling for pinned host memory in which weights stay, too.
+            read_priority: on the CPU, real-time priority of reading threads where allowed; 0: none.
 
         Raises:
             ValueError: `budget` or `host_budget` is not a size, or `device` is not known.
-            InputError: there is no such device here, or none with memory of its own for a
-                `host_budget`; or `budget` is `auto`, and the system does not tell what is free.
+            InputError: there is no such device here, or it has no memory for a `host_budget`; the
+                system does not tell what is free for `auto`; or `read_priority` is not 0 to 99.
         """
-        self._hardware = choose_hardware(device)
+        self._hardware = choose_hardware(device, read_priority)
         self._ledger = MemoryLedger(0)
         self._auto = self._follow_system() if budget == _AUTO else None
         self._ledger.set_budget(self._auto.budget_bytes if self._auto else parse_size(budget))
@@ -77,7 +79,7 @@ class SwapRuntime:
         self._root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self._host_ledger = MemoryLedger(self._hardware.parse_host_budget(host_budget))
         self._arena = Arena(self._hardware.backend, self._ledger, self._host_ledger)
-        self._pool = FetchPool(self._hardware.backend.queue)
+        self._pool = FetchPool(self._hardware.backend.queue, priority=self._hardware.read_priority)
         placement = Placement(self._pool, self._arena)
         self._dispatcher = Dispatcher(placement)
         self._scheduler = self._dispatcher.scheduler
@@ -112,12 +114,10 @@ class SwapRuntime:
         Args:
             name: for reports and errors; unique in the runtime.
             network: a module in eval mode, or a callable that builds one. Buffers go to the device.
-            example_inputs: positional inputs of the size that will be used; the activation peak
-                is measured with them.
+            example_inputs: positional inputs of the size to be used, to measure activations with.
             weights: with a callable: a `.safetensors` or `.pth` file, or a mapping from
                 state-dict names to tensors. The network is then never whole in memory.
-            rate_hz: inferences per second that will be wanted: decides about the share of memory,
-                and what is fetched ahead.
+            rate_hz: wanted inferences per second: for shares of memory, and what is fetched ahead.
             priority: jobs with a higher one run first.
             deadline_s: default of `submit`.
             example_kwargs: keyword inputs of the example.
@@ -175,8 +175,7 @@ class SwapRuntime:
         Raises:
             BudgetTooSmallError: the loaded networks do not fit; nothing has changed.
             ValueError: `budget` is not a size.
-            InputError: `budget` is `auto`, and the system does not tell what is free; or a job
-                calls this, and the budget is or becomes `auto`.
+            InputError: the system does not tell what is free for `auto`; a job starts or ends it.
         """
         budget_bytes = None if budget == _AUTO else parse_size(budget)
         if self._scheduler.is_in_job:
@@ -212,6 +211,7 @@ class SwapRuntime:
             staging_bytes=self._hardware.backend.staging_bytes,
             host_budget_bytes=host.budget_bytes,
             host_bytes=host.leased_bytes,
+            read_priority=self._hardware.read_priority,
         )
 
     @property

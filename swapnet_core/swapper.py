@@ -15,6 +15,7 @@ from swapnet_core.errors import RuntimeClosedError
 from swapnet_core.lane import Piece
 from swapnet_core.speeds import ReadSpeed
 from swapnet_core.stream import Stream
+from swapnet_core.thread_priority import raise_priority
 
 READING_THREADS = 2
 
@@ -41,12 +42,19 @@ class PoolSnapshot:
 class FetchPool:
     """Reading threads that serve any number of streams. Any thread."""
 
-    def __init__(self, queue: ComputeQueue = HOST_QUEUE, *, threads: int = READING_THREADS) -> None:
+    def __init__(
+        self,
+        queue: ComputeQueue = HOST_QUEUE,
+        *,
+        threads: int = READING_THREADS,
+        priority: int = 0,
+    ) -> None:
         """Start the threads.
 
         Args:
             queue: where the networks compute whose blocks are read.
             threads: how many read.
+            priority: real-time priority that they get where it is allowed; 0: none.
         """
         self.queue = queue
         self.lock = threading.Lock()
@@ -67,6 +75,7 @@ class FetchPool:
         ]
         for thread in self._threads:
             thread.start()
+            raise_priority(thread.native_id or 0, priority)
 
     def open_stream(self, size_bytes: int) -> Stream:
         """Start serving a streaming region of some size.

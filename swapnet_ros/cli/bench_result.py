@@ -72,6 +72,7 @@ class PairedResult:
         beside_bytes_per_s: of the reads beside the plain network, while it computes.
         load_average: of the machine in the last minute, when the measurement began.
         threads: that computed.
+        read_priority: real-time priority of those that read, in all arms; 0: none.
     """
 
     network: str
@@ -90,6 +91,7 @@ class PairedResult:
     beside_bytes_per_s: float
     load_average: float
     threads: int
+    read_priority: int
     machine: str
 
     @property

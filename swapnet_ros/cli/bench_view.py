@@ -47,7 +47,10 @@ def bench_table(result: PairedResult) -> Table:
         )
     elif result.rival_reason:
         rows["two blocks in turn"] = result.rival_reason
-    caption = f"{result.machine}, {result.threads} compute threads, load {result.load_average:.1f}"
+    caption = (
+        f"{result.machine}, {result.threads} compute threads, reads at real-time priority "
+        f"{result.read_priority or 'none'}, load {result.load_average:.1f}"
+    )
     table = Table("", result.network, caption=caption)
     for name, value in rows.items():
         table.add_row(name, value)

@@ -77,6 +77,7 @@ def _request(options: EvaluateOptions, scenario: JoinedScenario, spec: LabelSpec
         budget=options.budget or scenario.budget,
         device=scenario.device,
         host_budget=scenario.host_budget,
+        read_priority=scenario.read_priority,
         cache_dir=options.cache_dir or scenario.cache_dir,
         is_resumed=options.is_resumed,
         is_recorded=options.is_recorded,

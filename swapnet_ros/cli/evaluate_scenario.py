@@ -23,6 +23,7 @@ class JoinedScenario:
         budget: the file's own.
         device: of the networks.
         host_budget: for pinned host memory beside a GPU's; empty: none.
+        read_priority: of the threads that read; see `SwapRuntime`.
         cache_dir: for block files; None for the user's cache folder.
         remarks: what a user should know.
     """
@@ -31,6 +32,7 @@ class JoinedScenario:
     budget: str
     device: str
     host_budget: str
+    read_priority: int
     cache_dir: Path | None
     remarks: tuple[str, ...]
 
@@ -71,6 +73,7 @@ def join_scenario(
         budget=core["budget"],
         device=core["device"],
         host_budget=core["host_budget"],
+        read_priority=core["read_priority"],
         cache_dir=Path(core["cache_dir"]).expanduser() if core["cache_dir"] else None,
         remarks=(*file.remarks, *_remarks(tasks)),
     )

@@ -104,7 +104,8 @@ def measure_pairs(
         _learn_speeds(runtime, model, network.inputs)
         own_arm = _SwappedArm(runtime, model, model.plan, plain_arm)
         rival_arm, reason = _rival_arm(runtime, model, rival, plain_arm)
-        reads = exits.enter_context(ReadArm(_block_file(root, model)))
+        priority = runtime.report().read_priority
+        reads = exits.enter_context(ReadArm(_block_file(root, model), priority))
         beside = functools.partial(reads.reading, own_arm.plan.streamed_bytes)
         beside_arm = _PlainArm(runtime, plain, network.inputs, beside)
         _take_turns((plain_arm, own_arm, beside_arm, rival_arm, reads), pairs, progress)
@@ -118,6 +119,7 @@ def measure_pairs(
             rival_reason=reason,
             load_average=load_average,
             threads=torch.get_num_threads(),
+            read_priority=priority,
             machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
             **_bounds(runtime, own_arm, plain_arm, beside_arm, reads),
         )

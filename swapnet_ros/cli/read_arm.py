@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from swapnet_core.lane import REQUEST_BYTES
 from swapnet_core.reader import DirectReader
 from swapnet_core.specs import PAGE_BYTES, bytes_spec
 from swapnet_core.swapper import READING_THREADS
+from swapnet_core.thread_priority import raise_priority
 
 _MOST_BYTES = 256 * 2**20
 _REQUESTS_IN_MEMORY = 16
@@ -23,8 +25,12 @@ _REQUESTS_IN_MEMORY = 16
 class ReadArm:
     """Reads a block file as the fetch threads do, into memory of its own that nobody uses."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, priority: int = 0) -> None:
         """Open the file.
+
+        Args:
+            path: of the block file.
+            priority: of the fetch threads; see `RuntimeReport.read_priority`.
 
         Raises:
             StorageError: it cannot be opened.
@@ -36,7 +42,10 @@ class ReadArm:
         memory_bytes = _REQUESTS_IN_MEMORY * REQUEST_BYTES
         self._region = CpuRegion(memory_bytes)
         self._region.weight_view(0, bytes_spec(memory_bytes)).zero_()  # the system makes its pages
-        self._threads = ThreadPoolExecutor(READING_THREADS)
+        self._threads = ThreadPoolExecutor(
+            READING_THREADS,
+            initializer=lambda: raise_priority(threading.get_native_id(), priority),
+        )
         self._bandwidths: list[float] = []
         self._beside: list[float] = []
 

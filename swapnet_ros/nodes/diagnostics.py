@@ -79,6 +79,7 @@ def core_status(node: str, report: RuntimeReport, before: RuntimeReport) -> Diag
         "demand_bytes": report.demand_bytes,
         "read_bandwidth_bytes_per_s": f"{report.read_bandwidth_bytes_per_s:.0f}",
         "direct_io": report.direct_io,
+        "read_priority": report.read_priority,
         "stall_share": f"{_stall_share(report, before):.3f}",
         "networks": len(report.models),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swapnet_core.sizes import parse_size
+from swapnet_core.thread_priority import HIGHEST, LOWEST
 from swapnet_ros.nodes.parameter_specs import ParameterSpec, Value
 from swapnet_ros.nodes.task_parameters import (
     FIRE_DETECTION,
@@ -51,6 +52,15 @@ SWAPNET = (
         description="With `device: cuda`: ceiling for pinned host memory in which weights stay "
         "after their first read, such as `4GiB`. Empty: weights come from storage each time.",
         check=_check_host_budget,
+    ),
+    ParameterSpec(
+        name="read_priority",
+        default=LOWEST,
+        description="With `device: cpu`: real-time priority of the threads that read, so that they "
+        "do not wait for compute; 0: none. Where the process may not have it they are ordinary "
+        "threads, and the diagnostics say 0.",
+        minimum=0,
+        maximum=HIGHEST,
     ),
     ParameterSpec(
         name="cache_dir",

@@ -93,6 +93,7 @@ class SwapnetNode(Node):
                 budget=values["budget"],
                 device=values["device"],
                 host_budget=values["host_budget"] or 0,
+                read_priority=values["read_priority"],
                 cache_dir=Path(values["cache_dir"]).expanduser() if values["cache_dir"] else None,
             )
         except SwapNetError:  # some of them are ValueErrors, too

@@ -29,7 +29,7 @@ def _build() -> nn.Module:
 def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import the script; its runtimes are on a simulated device, and storage is not measured."""
     hardware = simulated_hardware(SimulatedCuda(3), "cuda")
-    monkeypatch.setattr(runtime, "choose_hardware", lambda device: hardware)
+    monkeypatch.setattr(runtime, "choose_hardware", lambda *_: hardware)
     monkeypatch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
     monkeypatch.syspath_prepend(str(_BENCHMARKS))
     script = importlib.import_module("on_gpu")

@@ -209,7 +209,7 @@ class Gpu:
         self.calls = SimulatedCuda(5) if name.startswith(_SIMULATED) else None
         if self.calls is not None:
             found = simulated_hardware(self.calls, self.kind)
-            patch.setattr(runtime_module, "choose_hardware", lambda device: found)
+            patch.setattr(runtime_module, "choose_hardware", lambda *_: found)
             patch.setattr(profiles, "load_or_measure", lambda *_: SIMULATED_DEVICE)
         self.device = self.calls.device if self.calls is not None else torch.device("cuda", 0)
 

@@ -203,7 +203,7 @@ def test_a_network_that_cannot_be_loaded_is_left_as_it_was(gpu: Gpu) -> None:
 def test_a_device_that_is_full(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = SimulatedCuda(6, capacity_bytes=9 * 2**20)
     hardware = simulated_hardware(calls, "cuda")
-    monkeypatch.setattr(runtime, "choose_hardware", lambda device: hardware)
+    monkeypatch.setattr(runtime, "choose_hardware", lambda *_: hardware)
     monkeypatch.setattr(device_profile, "load_or_measure", lambda *_: SIMULATED_DEVICE)
     network = nn.Sequential(*(nn.Linear(1024, 1024) for _ in range(6))).eval()
     image = torch.rand(1, 1024)

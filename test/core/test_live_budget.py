@@ -130,7 +130,7 @@ class _Region(CpuRegion):
 @pytest.fixture
 def slots(monkeypatch: pytest.MonkeyPatch) -> _Slots:
     slots = _Slots()
-    monkeypatch.setattr(runtime, "choose_hardware", lambda device: on_cpu(slots))
+    monkeypatch.setattr(runtime, "choose_hardware", lambda *_: on_cpu(slots))
     return slots
 
 

@@ -43,6 +43,7 @@ def test_rates_that_fit():
     status = core_status("/swapnet", report, report)
     assert status.level == DiagnosticStatus.OK
     values = _values(status)
+    assert values["read_priority"] == "0"
     assert values["rates_fit"] == "True"
     assert values["compute_share"] == "0.400"
     assert values["read_share"] == "0.040"

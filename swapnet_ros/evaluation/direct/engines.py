@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from swapnet_core import ModelStats, SwappedModel, SwapRuntime
+from swapnet_core.thread_priority import LOWEST
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 from swapnet_ros.evaluation.network_account import NetworkAccount
 from swapnet_ros.perception.models.in_memory import build_with_weights
@@ -73,6 +74,7 @@ class SwappedEngine:
         budget: str,
         device: str = "auto",
         host_budget: str = "",
+        read_priority: int = LOWEST,
         cache_dir: Path | None = None,
         progress: Callable[[str], None],
     ) -> None:
@@ -83,6 +85,7 @@ class SwappedEngine:
             budget: as `SwapRuntime` takes it.
             device: likewise.
             host_budget: likewise; empty: none.
+            read_priority: likewise.
             cache_dir: likewise.
             progress: told of each task before its network is loaded.
 
@@ -92,7 +95,11 @@ class SwappedEngine:
         self._models: dict[str, SwappedModel] = {}
         with ExitStack() as undo:
             self._runtime = SwapRuntime(
-                budget, device=device, host_budget=host_budget or 0, cache_dir=cache_dir
+                budget,
+                device=device,
+                host_budget=host_budget or 0,
+                read_priority=read_priority,
+                cache_dir=cache_dir,
             )
             undo.callback(self._runtime.close)
             for task in tasks:
@@ -138,6 +145,7 @@ class SwappedEngine:
             "storage": {
                 "read_bandwidth_bytes_per_s": report.read_bandwidth_bytes_per_s,
                 "direct_io": report.direct_io,
+                "read_priority": report.read_priority,
                 "profile": asdict(self._runtime.device_profile),
             },
             "tasks": {name: self._plan(name, report.models[name]) for name in self._models},

@@ -182,6 +182,7 @@ def _open_engine(request: DirectRequest, loading: Callable[[str], None]) -> Engi
         budget=request.budget,
         device=request.device,
         host_budget=request.host_budget,
+        read_priority=request.read_priority,
         cache_dir=request.cache_dir,
         progress=loading,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swapnet_core.thread_priority import LOWEST
 from swapnet_ros.evaluation.direct.direct_task import DirectTask
 
 
@@ -21,6 +22,7 @@ class DirectRequest:
         budget: a size, `auto`, or `unlimited` for the plain networks without the core.
         device: as the core takes it.
         host_budget: likewise; empty: none.
+        read_priority: likewise.
         cache_dir: for block files; None for the user's cache folder.
         is_resumed: go on with what is in the folder.
         is_recorded: write the results as a bag, too.
@@ -34,6 +36,7 @@ class DirectRequest:
     budget: str
     device: str = "auto"
     host_budget: str = ""
+    read_priority: int = LOWEST
     cache_dir: Path | None = None
     is_resumed: bool = False
     is_recorded: bool = False

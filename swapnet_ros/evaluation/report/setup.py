@@ -103,6 +103,7 @@ def _storage(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts += [
             ("read here at", _rate(storage.get("read_bandwidth_bytes_per_s"))),
             ("reads around the page cache", "yes" if storage.get("direct_io") else "no"),
+            ("real-time priority of reads", str(storage.get("read_priority") or "none")),
             ("profile: read bandwidth", _rate(profile.get("read_bandwidth_bytes_per_s"))),
             ("profile: latency of a read", milliseconds(profile.get("read_latency_s"))),
             ("profile: compute slows while reading, by", percent(profile.get("compute_slowdown"))),
