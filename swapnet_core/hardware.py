@@ -17,7 +17,7 @@ from swapnet_core.errors import InputError
 from swapnet_core.gauges import DISCRETE, HOST_GAUGE, SHARED, DeviceGauge, Gauge
 from swapnet_core.sizes import parse_size
 from swapnet_core.system_memory import MemoryBound, read_memory_bounds
-from swapnet_core.thread_priority import LOWEST, allowed_priority
+from swapnet_core.thread_priority import LOWEST, allowed_priority, require_priority
 
 _CPU_WAKE_S = 1e-4
 _DEVICE_WAKE_S = 2e-5
@@ -86,11 +86,11 @@ def choose_hardware(device: str, read_priority: int = LOWEST) -> Hardware:
         ValueError: there is no device of that name.
         InputError: this machine has none of that kind, or there is no such priority.
     """
-    priority = allowed_priority(read_priority)
+    require_priority(read_priority)
     if device == "auto":
         device = _best_kind()
     if device == "cpu":
-        return on_cpu(read_priority=priority)
+        return on_cpu(read_priority=allowed_priority(read_priority))
     named = _NAMED.fullmatch(device)
     if named is None:
         raise ValueError(

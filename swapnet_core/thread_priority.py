@@ -30,6 +30,19 @@ _REMEDY = (
 )
 
 
+def require_priority(wanted: int) -> None:
+    """Refuse what is no priority; 0 is for none.
+
+    Raises:
+        InputError: saying what is possible.
+    """
+    if not 0 <= wanted <= HIGHEST:
+        raise InputError(
+            f"a read_priority of {wanted} is not possible: real-time priorities are "
+            f"{LOWEST} to {HIGHEST}, and 0 is for none"
+        )
+
+
 def allowed_priority(wanted: int) -> int:
     """Find out which priority reading threads will have in this process.
 
@@ -39,15 +52,7 @@ def allowed_priority(wanted: int) -> int:
     Returns:
         The same, or 0 where that is not allowed, which is logged; where all threads of the process
         are in real time, theirs.
-
-    Raises:
-        InputError: it is none.
     """
-    if not 0 <= wanted <= HIGHEST:
-        raise InputError(
-            f"a read_priority of {wanted} is not possible: real-time priorities are "
-            f"{LOWEST} to {HIGHEST}, and 0 is for none"
-        )
     found: list[int] = []
     trial = threading.Thread(
         target=lambda: found.append(raise_priority(threading.get_native_id(), wanted))
