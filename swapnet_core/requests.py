@@ -32,8 +32,10 @@ def cut_evenly(size_bytes: int, most_bytes: int) -> list[Request]:
         Requests in order, without gaps; none for a block of 0 bytes. Each begins at a multiple of
         `PAGE_BYTES`.
     """
-    count = max(1, -(-size_bytes // most_bytes))
-    step_bytes = round_up(max(1, -(-size_bytes // count)))
+    if not size_bytes:
+        return []
+    count = -(-size_bytes // most_bytes)
+    step_bytes = round_up(-(-size_bytes // count))
     return [
         Request(offset_bytes, min(step_bytes, size_bytes - offset_bytes))
         for offset_bytes in range(0, size_bytes, step_bytes)
