@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from turns import INFERENCES, Turns, open_turns, parser_of
 
-from swapnet_core.thread_priority import LOWEST, allowed_priority, raise_priority
+from swapnet_core.thread_priority import LOWEST, allowed_priority
 from swapnet_ros.one_heap import start_with_one_heap
 
 _ARMS = ("ordinary", "real time", "plain")
@@ -56,9 +56,10 @@ class _Readers:
     @contextlib.contextmanager
     def being(self, arm: str) -> Iterator[None]:
         """Be of an arm's kind inside."""
+        is_first = arm == "real time"
         for native_id in self._ids:
-            os.sched_setscheduler(native_id, os.SCHED_OTHER, os.sched_param(0))
-            raise_priority(native_id, LOWEST if arm == "real time" else 0)
+            policy = os.SCHED_FIFO if is_first else os.SCHED_OTHER
+            os.sched_setscheduler(native_id, policy, os.sched_param(LOWEST if is_first else 0))
         before_s = self._waited_s()
         yield
         self.waits_s[arm].append((self._waited_s() - before_s) / INFERENCES)

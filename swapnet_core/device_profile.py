@@ -175,15 +175,13 @@ class _Probe:
         landing.deliver()
         return time.perf_counter() - begin_s
 
-    def raise_priority(self) -> None:
-        """Let the calling thread be one that reads."""
-        raise_priority(threading.get_native_id(), self.priority)
-
 
 def _small_read_s(probe: _Probe) -> float:
     """Time per small read where all threads read: what their fixed costs overlap is no cost."""
     times_s = []
-    with ThreadPoolExecutor(READING_THREADS, initializer=probe.raise_priority) as threads:
+    with ThreadPoolExecutor(
+        READING_THREADS, initializer=raise_priority, initargs=(probe.priority,)
+    ) as threads:
         for _ in range(_SMALL_ROUNDS):
             begin_s = time.perf_counter()
             list(threads.map(lambda number: _read_small(probe, number), range(READING_THREADS)))
@@ -302,7 +300,7 @@ class _ReadingThreads:
 
     def _serve(self, number: int) -> None:
         try:
-            self._probe.raise_priority()
+            raise_priority(self._probe.priority)
             self._read(number)
         except Exception as error:  # for `median_request_s`
             self._error = error

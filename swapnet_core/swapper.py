@@ -60,6 +60,7 @@ class FetchPool:
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
         self._streams: list[Stream] = []
+        self._priority = priority
         self._is_open = True
         self._in_flight = 0
         self._flight_began_s = 0.0
@@ -75,7 +76,6 @@ class FetchPool:
         ]
         for thread in self._threads:
             thread.start()
-            raise_priority(thread.native_id or 0, priority)
 
     def open_stream(self, size_bytes: int) -> Stream:
         """Start serving a streaming region of some size.
@@ -126,6 +126,7 @@ class FetchPool:
             return self._speed.bandwidth_bytes_per_s(latency_s)
 
     def _serve(self) -> None:
+        raise_priority(self._priority)
         while True:
             with self.lock:
                 found = self._next_piece()

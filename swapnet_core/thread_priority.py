@@ -54,9 +54,7 @@ def allowed_priority(wanted: int) -> int:
         are in real time, theirs.
     """
     found: list[int] = []
-    trial = threading.Thread(
-        target=lambda: found.append(raise_priority(threading.get_native_id(), wanted))
-    )
+    trial = threading.Thread(target=lambda: found.append(raise_priority(wanted)))
     trial.start()
     trial.join()
     if wanted and not found[0]:
@@ -64,25 +62,23 @@ def allowed_priority(wanted: int) -> int:
     return found[0]
 
 
-def raise_priority(native_id: int, wanted: int) -> int:
-    """Give a thread of this process a real-time priority, where that is allowed.
+def raise_priority(wanted: int) -> int:
+    """Give the calling thread a real-time priority, where that is allowed.
 
     Args:
-        native_id: as `threading.Thread.native_id`.
         wanted: 0: none.
 
     Returns:
         The real-time priority that it has now; 0 where it has none.
     """
-    policy = os.sched_getscheduler(native_id) & ~os.SCHED_RESET_ON_FORK
+    policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
     if policy in _REAL_TIME:
-        return os.sched_getparam(native_id).sched_priority
-    stands_back = policy != os.SCHED_OTHER or os.getpriority(os.PRIO_PROCESS, native_id) > 0
+        return os.sched_getparam(0).sched_priority
+    stands_back = policy != os.SCHED_OTHER or os.getpriority(os.PRIO_PROCESS, 0) > 0
     if not wanted or stands_back:
         return 0
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
-        os.sched_setscheduler(native_id, policy, os.sched_param(wanted))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(wanted))
     except OSError:  # no right to it, or none to real time in this control group
         return 0
     return wanted

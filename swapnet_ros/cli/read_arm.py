@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,8 +42,7 @@ class ReadArm:
         self._region = CpuRegion(memory_bytes)
         self._region.weight_view(0, bytes_spec(memory_bytes)).zero_()  # the system makes its pages
         self._threads = ThreadPoolExecutor(
-            READING_THREADS,
-            initializer=lambda: raise_priority(threading.get_native_id(), priority),
+            READING_THREADS, initializer=raise_priority, initargs=(priority,)
         )
         self._bandwidths: list[float] = []
         self._beside: list[float] = []

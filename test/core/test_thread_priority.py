@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from swapnet_core import InputError, SwapRuntime
 from swapnet_core.hardware import choose_hardware, on_cpu
 from swapnet_core.swapper import FetchPool
 from swapnet_core.thread_priority import LOWEST, allowed_priority, raise_priority
+
+WaitUntil = Callable[[Callable[[], bool]], None]
 
 _CHILD = """
 import os, resource, sys
@@ -72,7 +75,7 @@ def test_what_the_process_was_told_stands(prepare: str, priority: int) -> None:
 
 
 def test_who_asks_for_none_gets_none() -> None:
-    assert raise_priority(threading.get_native_id(), 0) == 0
+    assert raise_priority(0) == 0
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
@@ -106,7 +109,9 @@ def no_readers_before() -> None:
 @needs_right
 @pytest.mark.usefixtures("no_readers_before")
 @pytest.mark.parametrize("priority", [0, 1, 4])
-def test_the_reading_threads_of_a_runtime_have_it(priority: int, cache_dir: Path) -> None:
+def test_the_reading_threads_of_a_runtime_have_it(
+    priority: int, cache_dir: Path, wait_until: WaitUntil
+) -> None:
     network = nn.Sequential(*(nn.Linear(64, 64) for _ in range(8))).eval()
     inputs = (torch.randn(1, 64),)
     with torch.inference_mode():
@@ -114,10 +119,11 @@ def test_the_reading_threads_of_a_runtime_have_it(priority: int, cache_dir: Path
     with SwapRuntime("64MiB", cache_dir=cache_dir, read_priority=priority) as runtime:
         assert runtime.report().read_priority == priority
         fifo = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-        assert _policies() == {(fifo, priority) if priority else (os.SCHED_OTHER, 0)}
+        wait_until(lambda: _policies() == {(fifo, priority) if priority else (os.SCHED_OTHER, 0)})
         model = runtime.load("net", network, inputs)
         runtime.set_budget(runtime.report().demand_bytes - 40 * 1024)
         assert torch.equal(model(*inputs), right)
+        assert model.stats().bytes_read > 0
         assert runtime.call(lambda: os.sched_getscheduler(0)) == os.SCHED_OTHER
 
 
