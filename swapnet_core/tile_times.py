@@ -9,6 +9,7 @@ nothing to a third of the layer. So it is measured.
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -42,8 +43,9 @@ class _Access(NamedTuple):
 class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
     """Answers the accesses of one forward, and times operators that could run by tiles.
 
-    Kernels for tiles stay in memory, about half a MiB each. So only the largest layers are timed;
-    for the others the time is taken to grow with the size of the input, as theirs does.
+    Kernels for tiles stay in memory, about half a MiB each. So only a few layers are timed: the
+    largest of each kind, and the largest after that. For the others of a kind the time is taken to
+    grow with the size of the input, as theirs does.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._units_rows = units_rows
         self._lend = lend
         self._gauge = gauge
-        self._untimed = set(_largest_shapes([weights[weight] for weight in units_rows]))
+        self._untimed = set(_shapes_to_time([weights[weight] for weight in units_rows]))
         self._input_bytes: list[int] = []
-        self._per_byte_s: list[float] = []
+        self._kinds: list[int] = []
+        self._per_byte_s: dict[int, list[float]] = defaultdict(list)
         self._timed_s: dict[int, float] = {}
         self._newest: _Access | None = None
 
@@ -82,14 +85,16 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         if weight in self._units_rows:
             self._newest = _Access(len(self._input_bytes), weight, tensor)
         self._input_bytes.append(0)
+        self._kinds.append(tensor.dim())
         return tensor
 
     def per_tile_s(self) -> list[float]:
         """Return, for every access, by how much longer its operator takes for each tile."""
-        per_byte_s = statistics.median(self._per_byte_s) if self._per_byte_s else 0.0
+        per_byte_s = {kind: statistics.median(each) for kind, each in self._per_byte_s.items()}
+        sizes = zip(self._kinds, self._input_bytes, strict=True)
         return [
-            self._timed_s.get(number, size_bytes * per_byte_s)
-            for number, size_bytes in enumerate(self._input_bytes)
+            self._timed_s.get(number, size_bytes * per_byte_s.get(kind, 0.0))
+            for number, (kind, size_bytes) in enumerate(sizes)
         ]
 
     def __torch_dispatch__(
@@ -111,7 +116,7 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._untimed.remove(shape)
         output, per_tile_s = self._measure(lambda: func(*args), call, newest.tensor, rows)
         self._timed_s[newest.number] = per_tile_s
-        self._per_byte_s.append(per_tile_s / max(1, size_bytes))
+        self._per_byte_s[len(shape)].append(per_tile_s / max(1, size_bytes))
         return output
 
     def _measure(
@@ -122,16 +127,25 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         Returns:
             What the operator returns, and what the tile takes beyond its share, in seconds.
         """
-        output, whole_s = self._timed(run)
-        tile_s = min(
-            self._timed(
-                lambda: call.join(output, (0, rows), call.run_tile((0, rows), weight[:rows]))
-            )[1]
-            for _ in range(_REPEATS)  # the first one makes the kernel
-        )
-        del output
-        output, again_s = self._timed(run)
-        return output, max(0.0, tile_s - min(whole_s, again_s) * rows / weight.shape[0])
+        output, duration_s = self._timed(run)
+        wholes_s, tiles_s = [duration_s], []
+        for _ in range(_REPEATS):  # the first one makes the kernel
+            tiles_s.append(self._time_tile(call, output, weight, rows))
+            del output
+            output, duration_s = self._timed(run)
+            wholes_s.append(duration_s)
+        return output, max(0.0, min(tiles_s) - min(wholes_s) * rows / weight.shape[0])
+
+    def _time_tile(
+        self, call: TiledCall, output: torch.Tensor, weight: torch.Tensor, rows: int
+    ) -> float:
+        """Time the first rows, with their way into the output, in seconds."""
+
+        def run() -> torch.Tensor:
+            call.join(output, (0, rows), call.run_tile((0, rows), weight[:rows]))
+            return output
+
+        return self._timed(run)[1]
 
     def _timed(self, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
         gauge = self._gauge
@@ -142,7 +156,9 @@ class TileTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         return result, gauge.seconds_between(begin, end)
 
 
-def _largest_shapes(weights: Iterable[WeightSpec]) -> list[tuple[int, ...]]:
-    """Return the shapes of the largest weights, one of each."""
+def _shapes_to_time(weights: Iterable[WeightSpec]) -> list[tuple[int, ...]]:
+    """Choose shapes of weights: the largest of each kind, by dimensions, go first."""
     sizes = {weight.shape: weight.size_bytes for weight in weights}
-    return sorted(sizes, key=lambda shape: (-sizes[shape], shape))[:_TIMED_SHAPES]
+    ranked = sorted(sizes, key=lambda shape: (-sizes[shape], shape))
+    largest = {len(shape): shape for shape in reversed(ranked)}
+    return sorted(ranked, key=lambda shape: largest[len(shape)] != shape)[:_TIMED_SHAPES]

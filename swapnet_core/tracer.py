@@ -42,7 +42,7 @@ from swapnet_core.specs import NO_STEP, NetworkTrace
 from swapnet_core.tile_times import TileTimes
 from swapnet_core.traced_call import TracedCall, WeightLender, run_traced
 
-TRACE_VERSION = 10
+TRACE_VERSION = 11
 """Raised when traces are made or written differently: cached ones are then made anew."""
 
 _TIMED_PASSES = 3
