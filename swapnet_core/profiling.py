@@ -10,7 +10,7 @@ from torch import nn
 
 from swapnet_core import memory
 from swapnet_core.cache import default_cache_dir
-from swapnet_core.hardware import choose_hardware
+from swapnet_core.hardware import Hardware, choose_hardware
 from swapnet_core.loading import Example, prepare
 from swapnet_core.scheduler import Scheduler
 from swapnet_core.sources import Weights
@@ -47,8 +47,29 @@ def profile_network(
     """
     root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     example = Example.of(example_inputs, example_kwargs)
+    return profile_on(choose_hardware(device), root, network, example, weights)
+
+
+def profile_on(
+    hardware: Hardware,
+    root: Path,
+    network: nn.Module | Callable[[], nn.Module],
+    example: Example,
+    weights: str | Path | Weights | None = None,
+) -> NetworkProfile:
+    """Do what `profile_network` does, for hardware that is known already.
+
+    Args:
+        hardware: that the network will run on.
+        root: cache directory.
+        network: see `profile_network`.
+        example: to trace it with.
+        weights: see `profile_network`.
+
+    Raises:
+        NetworkError, StorageError, WeightsMismatchError: see `profile_network`.
+    """
     memory.keep_activations_in_heap()
-    hardware = choose_hardware(device)
     # On a thread like the one that will run it: compute times and malloc's peak are that one's.
     scheduler = Scheduler()
     try:

@@ -8,6 +8,7 @@ command needs is imported when it runs, inside its function.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from enum import Enum
@@ -111,6 +112,10 @@ def plan(
         str | None, typer.Option(help="Memory budget, e.g. 96MiB; a scenario has its own.")
     ] = None,
     budget_ratio: Annotated[float | None, typer.Option(help="Demand over budget.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, unified or auto; a scenario has its own."),
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw the curve into this file.")] = None,
     cache_dir: CacheOption = None,
     as_json: JsonOption = False,
@@ -120,16 +125,23 @@ def plan(
     from swapnet_ros.cli.plan_view import plan_json, plan_tables, write_picture
     from swapnet_ros.cli.planning import plan_set, profile_all
 
-    wanted = find_wanted(target, shape=shape, rate_hz=rate, budget=budget, ratio=budget_ratio)
+    wanted = find_wanted(
+        target, shape=shape, rate_hz=rate, budget=budget, ratio=budget_ratio, device=device
+    )
+    backend = wanted.hardware.backend
     errors = Console(stderr=True)
     for remark in wanted.remarks:
         errors.print(remark, markup=False, highlight=False, soft_wrap=True)
-    with errors.status(target) as status:
+    with errors.status(target) as status, contextlib.closing(backend):
         networks = profile_all(
-            wanted.networks, cache_dir=cache_dir or wanted.cache_dir, progress=status.update
+            wanted.networks,
+            hardware=wanted.hardware,
+            host_budget_bytes=wanted.host_budget_bytes,
+            cache_dir=cache_dir or wanted.cache_dir,
+            progress=status.update,
         )
         budget_bytes = wanted.budget_bytes(networks.demand_bytes)
-        answer = plan_set(networks, budget_bytes, progress=status.update)
+        answer = plan_set(networks, budget_bytes, device_kind=backend.kind, progress=status.update)
         if png is not None:
             write_picture(answer, png)
     if as_json:

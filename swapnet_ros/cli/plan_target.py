@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from swapnet_core.errors import InputError
+from swapnet_core.hardware import Hardware, choose_hardware
 from swapnet_core.margin import start_position
 from swapnet_core.sizes import parse_size
-from swapnet_core.system_memory import read_memory_bounds
+from swapnet_core.system_memory import MemoryBound
 from swapnet_ros.cli.networks import PlannableNetwork, named_network, parse_shape
 from swapnet_ros.cli.paired import choose_budget
-from swapnet_ros.cli.scenario import is_scenario, read_scenario
+from swapnet_ros.cli.scenario import Scenario, is_scenario, read_scenario
+
+_AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +26,16 @@ class Wanted:
     Attributes:
         networks: that are to share the budget.
         budget_bytes: from the networks' demand in bytes to the budget in bytes.
+        hardware: that they run on; whoever has this closes its backend.
+        host_budget_bytes: for pinned host memory beside a GPU's.
         cache_dir: as the scenario has it; None for the user's cache folder.
         remarks: what a user should know of the scenario's file.
     """
 
     networks: tuple[PlannableNetwork, ...]
     budget_bytes: Callable[[int], int]
+    hardware: Hardware
+    host_budget_bytes: int
     cache_dir: Path | None
     remarks: tuple[str, ...]
 
@@ -40,6 +47,7 @@ def find_wanted(
     rate_hz: float | None,
     budget: str | None,
     ratio: float | None,
+    device: str | None,
 ) -> Wanted:
     """Read the command line's words.
 
@@ -49,9 +57,11 @@ def find_wanted(
         rate_hz: wanted of a network; None or 0 for as often as there is time.
         budget: a size, or `auto` for what this system has free now.
         ratio: demand over budget; one of the two, or for scenarios none.
+        device: as for `SwapRuntime`; None for the scenario's, or the one that is found.
 
     Raises:
-        InputError: there is no such network, or the words do not go together.
+        InputError: there is no such network or device, or the words do not go together.
+        ValueError: `budget` is not a size, or `device` is not known.
         NodeError: the scenario file has mistakes.
     """
     if is_scenario(target):
@@ -63,14 +73,18 @@ def find_wanted(
         networks, cache_dir, remarks = scenario.networks, scenario.cache_dir, scenario.remarks
         if budget is None and ratio is None:
             budget = scenario.budget
+        hardware, host_budget_bytes = _hardware_of(target, scenario, device)
     else:
         networks, cache_dir, remarks = (_named(target, shape, rate_hz),), None, ()
-    budget_bytes = None if budget is None else _read_budget(budget)
+        hardware, host_budget_bytes = choose_hardware(device or _AUTO), 0
+    budget_bytes = None if budget is None else _read_budget(budget, hardware.read_bounds)
     # Now, and not after minutes of tracing:
     choose_budget(1, budget_bytes, ratio)
     return Wanted(
         networks=networks,
         budget_bytes=lambda demand_bytes: choose_budget(demand_bytes, budget_bytes, ratio),
+        hardware=hardware,
+        host_budget_bytes=host_budget_bytes,
         cache_dir=cache_dir,
         remarks=remarks,
     )
@@ -90,7 +104,16 @@ def _named(name: str, shape: str | None, rate_hz: float | None) -> PlannableNetw
     )
 
 
-def _read_budget(budget: str) -> int:
-    if budget == "auto":
-        return start_position(read_memory_bounds()).budget_bytes
+def _hardware_of(target: str, scenario: Scenario, device: str | None) -> tuple[Hardware, int]:
+    """Find a scenario's hardware, and its bytes of pinned host memory."""
+    try:
+        hardware = choose_hardware(device or scenario.device, scenario.read_priority)
+        return hardware, hardware.parse_host_budget(scenario.host_budget)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{target}: the node swapnet's device: {error}") from error
+
+
+def _read_budget(budget: str, read_bounds: Callable[[], Sequence[MemoryBound]]) -> int:
+    if budget == _AUTO:
+        return start_position(read_bounds()).budget_bytes
     return parse_size(budget)

@@ -36,6 +36,7 @@ def plan_json(answer: PlannedSet) -> dict[str, Any]:
         "least_budget_bytes": answer.least_bytes,
         "enough_budget_bytes": answer.admission.enough_budget_bytes,
         "admission": asdict(answer.admission),
+        "device_kind": answer.device_kind,
         "device": asdict(answer.device),
         "networks": [
             {
@@ -103,7 +104,7 @@ def _answer_table(answer: PlannedSet) -> Table:
     )
     table.add_row("least to run at all", format_size(answer.least_bytes))
     bandwidth = format_size(answer.device.read_bandwidth_bytes_per_s)
-    table.add_row("read bandwidth", f"{bandwidth}/s")
+    table.add_row("read bandwidth", f"{bandwidth}/s, device {answer.device_kind}")
     return table
 
 
@@ -191,6 +192,7 @@ def _plan_json(profile: NetworkProfile, plan: SwapPlan) -> dict[str, Any]:
         "stream_bytes": plan.stream_bytes,
         "resident_bytes": plan.resident_bytes,
         "streamed_bytes": plan.streamed_bytes,
+        "host_bytes": plan.host_bytes,
         "predicted_latency_s": plan.predicted_latency_s,
         "predicted_stall_s": plan.predicted_stall_s,
         "bound_s": plan.bound_s,

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from swapnet_core import device_profile
 from swapnet_core.cache import default_cache_dir
+from swapnet_core.hardware import Hardware
+from swapnet_core.host_tier import host_share, plan_beside_host
+from swapnet_core.loading import Example
 from swapnet_core.policy import Load, admit, assess, load_of
-from swapnet_core.profiling import profile_network
+from swapnet_core.profiling import profile_on
 from swapnet_core.reports import Admission
 from swapnet_core.shares import SharedNetwork, plan_together, smallest_shared_budget_bytes
 from swapnet_core.specs import DeviceProfile, NetworkProfile, SwapPlan, round_up
@@ -54,6 +57,7 @@ class PlannedSet:
 
     Attributes:
         device: what was measured here once.
+        device_kind: `cpu`, `cuda` or `unified`.
         demand_bytes: with everything in memory: weights and buffers, and the largest activation
             peak, since one inference runs at a time. Equal networks count once.
         least_bytes: the smallest budget at which the networks run at all.
@@ -64,6 +68,7 @@ class PlannedSet:
     """
 
     device: DeviceProfile
+    device_kind: str
     budget_bytes: int
     demand_bytes: int
     least_bytes: int
@@ -84,9 +89,23 @@ class NetworkSet:
     Networks with equal profiles are one, with one plan, as in a runtime: it holds them once.
     """
 
-    def __init__(self, networks: Sequence[ProfiledNetwork], device: DeviceProfile) -> None:
+    def __init__(
+        self,
+        networks: Sequence[ProfiledNetwork],
+        device: DeviceProfile,
+        *,
+        host_budget_bytes: int = 0,
+    ) -> None:
+        """Take the networks.
+
+        Args:
+            networks: with their profiles.
+            device: that they share.
+            host_budget_bytes: for pinned host memory beside a GPU's; see `host_tier.py`.
+        """
         self.networks = tuple(networks)
         self.device = device
+        self._host_budget_bytes = host_budget_bytes
         self._profiles: list[NetworkProfile] = []
         for network in networks:
             if network.profile not in self._profiles:
@@ -119,7 +138,11 @@ class NetworkSet:
         """
         budget_bytes = min(budget_bytes, self.full_bytes)
         if budget_bytes not in self._plans:
-            plans = plan_together(self._shared, self.device, budget_bytes=budget_bytes)
+            plans = plan_beside_host(
+                lambda device: plan_together(self._shared, device, budget_bytes=budget_bytes),
+                self.device,
+                self._host_budget_bytes,
+            )
             self._plans[budget_bytes] = tuple(plans[number] for number in self._numbers)
         return self._plans[budget_bytes]
 
@@ -129,6 +152,11 @@ class NetworkSet:
             load_of(network.name, network.rate_hz, network.profile, plan)
             for network, plan in zip(self.networks, self.plans_at(budget_bytes), strict=True)
         ]
+
+    def device_at(self, budget_bytes: int) -> DeviceProfile:
+        """Return the device as blocks see it by the plans for a budget."""
+        plans = dict(zip(self._numbers, self.plans_at(budget_bytes), strict=True))
+        return self.device.with_host_share(host_share(list(plans.values())))
 
     @property
     def _shared(self) -> list[SharedNetwork]:
@@ -156,6 +184,8 @@ class NetworkSet:
 def profile_all(
     networks: Sequence[PlannableNetwork],
     *,
+    hardware: Hardware,
+    host_budget_bytes: int,
     cache_dir: Path | None,
     progress: Callable[[str], None],
 ) -> NetworkSet:
@@ -163,6 +193,8 @@ def profile_all(
 
     Args:
         networks: to plan for.
+        hardware: that they run on.
+        host_budget_bytes: for pinned host memory beside a GPU's.
         cache_dir: for profiles and block files; None for the user's cache folder.
         progress: told what is done next.
 
@@ -173,9 +205,8 @@ def profile_all(
     profiled = []
     for network in networks:
         progress(f"{network.name}: profile (traced once where the cache has none)")
-        profile = profile_network(
-            network.build, network.inputs, weights=network.weights, cache_dir=root
-        )
+        example = Example.of(network.inputs, None)
+        profile = profile_on(hardware, root, network.build, example, network.weights)
         profiled.append(
             ProfiledNetwork(
                 name=network.name,
@@ -185,30 +216,34 @@ def profile_all(
             )
         )
     progress("storage: profile (measured once)")
-    return NetworkSet(profiled, device_profile.load_or_measure(root))
+    device = device_profile.load_or_measure(root, hardware)
+    return NetworkSet(profiled, device, host_budget_bytes=host_budget_bytes)
 
 
 def plan_set(
-    networks: NetworkSet, budget_bytes: int, *, progress: Callable[[str], None]
+    networks: NetworkSet, budget_bytes: int, *, device_kind: str, progress: Callable[[str], None]
 ) -> PlannedSet:
     """Plan for a budget, find the smallest that would do, and sweep budgets for the curve.
 
     Args:
         networks: with their profiles.
         budget_bytes: may be too small.
+        device_kind: of the hardware that was profiled.
         progress: told what is done next.
     """
     progress("admission")
     is_enough = budget_bytes >= networks.least_bytes
+    planned_bytes = max(budget_bytes, networks.least_bytes)
     admission = admit(
         networks.loads_at,
-        networks.device,
-        budget_bytes=max(budget_bytes, networks.least_bytes),
+        networks.device_at(planned_bytes),
+        budget_bytes=planned_bytes,
         least_bytes=networks.least_bytes,
         full_bytes=networks.full_bytes,
     )
     return PlannedSet(
         device=networks.device,
+        device_kind=device_kind,
         budget_bytes=budget_bytes,
         demand_bytes=networks.demand_bytes,
         least_bytes=networks.least_bytes,
@@ -235,7 +270,7 @@ def sweep(networks: NetworkSet, progress: Callable[[str], None]) -> list[CurvePo
             CurvePoint(
                 budget_bytes=budget_bytes,
                 latencies_s=tuple(load.latency_s for load in loads),
-                admission=assess(loads, networks.device),
+                admission=assess(loads, networks.device_at(budget_bytes)),
             )
         )
     return points

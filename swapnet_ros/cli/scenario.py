@@ -19,12 +19,18 @@ class Scenario:
 
     Attributes:
         budget: as written, e.g. `130MiB`.
+        device: that the networks run on, as written.
+        host_budget: for pinned host memory beside a GPU's, as written; empty: none.
+        read_priority: of the threads that read; see `SwapRuntime`.
         cache_dir: for block files; None for the user's cache folder.
         networks: one per task node, under the node's name.
         remarks: sections of the file that no node takes.
     """
 
     budget: str
+    device: str
+    host_budget: str
+    read_priority: int
     cache_dir: Path | None
     networks: tuple[PlannableNetwork, ...]
     remarks: tuple[str, ...]
@@ -48,6 +54,9 @@ def read_scenario(path: Path) -> Scenario:
     core = file.core
     return Scenario(
         budget=core["budget"],
+        device=core["device"],
+        host_budget=core["host_budget"],
+        read_priority=core["read_priority"],
         cache_dir=Path(core["cache_dir"]).expanduser() if core["cache_dir"] else None,
         networks=tuple(_open(node, file) for node in file.nodes),
         remarks=file.remarks,

@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from swapnet_core import loading
+from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
+from swapnet_ros.cli import plan_target
 from swapnet_ros.cli.planning import CURVE_POINTS, curve_budgets
 from swapnet_ros.cli.scenario import read_scenario
 
@@ -166,6 +168,74 @@ def test_a_scenario_is_planned_as_a_whole(swapnet, write_scenario):
     assert max(demands) < answer["demand_bytes"] < sum(demands)
 
 
+@pytest.fixture
+def gpu(monkeypatch):
+    """What every device is, whatever is asked for: a simulated GPU."""
+    calls = SimulatedCuda()
+    asked = []
+
+    def choose(device, read_priority=1):
+        asked.append((device, read_priority))
+        return simulated_hardware(calls, "cuda")
+
+    monkeypatch.setattr(plan_target, "choose_hardware", choose)
+    calls.asked = asked
+    return calls
+
+
+def test_a_scenario_is_planned_on_its_own_device(swapnet, write_scenario, gpu):
+    path = write_scenario(swapnet={"device": "cuda", "read_priority": 7})
+    done = swapnet("plan", path, "--json")
+    assert done.exit_code == 0, done.errors
+    answer = json.loads(done.output)
+    assert gpu.asked == [("cuda", 7)]
+    assert answer["device_kind"] == "cuda"
+    assert answer["device"]["copy_bandwidth_bytes_per_s"] > 0.0
+    assert gpu.held.device_bytes == gpu.held.pinned_bytes == 0
+    assert "/s, device cuda" in " ".join(swapnet("plan", path).output.split())
+
+
+def test_host_memory_beside_a_gpu_counts(swapnet, write_scenario, gpu):
+    least = json.loads(swapnet("plan", write_scenario(), "--json").output)["least_budget_bytes"]
+    alone, beside = (
+        json.loads(swapnet("plan", write_scenario(swapnet=changes), "--json").output)
+        for changes in (
+            {"budget": str(least)},
+            {"budget": str(least), "host_budget": "1GiB"},
+        )
+    )
+    streamed, hosted = (
+        sum(network["plan"][key] for network in beside["networks"])
+        for key in ("streamed_bytes", "host_bytes")
+    )
+    assert hosted == streamed > 0
+    assert not any(network["plan"]["host_bytes"] for network in alone["networks"])
+    assert beside["admission"]["busy_share"] <= alone["admission"]["busy_share"]
+
+
+def test_the_device_of_the_command_line_wins_over_the_files(swapnet, write_scenario):
+    path = write_scenario(swapnet={"device": "cuda:7"})
+    done = swapnet("plan", path, "--device", "cpu", "--json")
+    assert done.exit_code == 0, done.errors
+    assert json.loads(done.output)["device_kind"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"device": "tpu"}, "there is no device 'tpu'; use 'auto', 'cpu'"),
+        ({"device": "cpu", "host_budget": "1GiB"}, "host_budget"),
+    ],
+)
+def test_a_device_that_the_nodes_would_refuse(swapnet, write_scenario, changes, reason):
+    path = write_scenario(swapnet=changes)
+    done = swapnet("plan", path)
+    assert done.exit_code == 2, done.output
+    words = " ".join(done.errors.split())
+    assert f"{path}: the node swapnet's device: " in words
+    assert reason in words
+
+
 def test_equal_networks_count_once(swapnet, write_scenario):
     alone = json.loads(swapnet("plan", write_scenario(), "--json").output)
     weights = alone["networks"][0]["weight_bytes"]
@@ -234,6 +304,7 @@ def test_mistakes_in_a_scenario_name_file_and_key(swapnet, write_scenario, secti
         ((*_NETWORK,), "one of --budget and --budget-ratio"),
         ((*_NETWORK, "--budget", "1GiB", "--budget-ratio", "2"), "one of --budget and"),
         ((*_NETWORK, "--budget", "much"), "much"),
+        ((*_NETWORK, "--budget", "1GiB", "--device", "tpu"), "there is no device 'tpu'"),
         ((*_NETWORK, "--budget", "1GiB", "--rate", "-1"), "a rate of -1.0 Hz is not possible"),
         (("absent.yaml",), "absent.yaml: cannot be read"),
         ((_CONFIG / "self_driving.yaml", "--rate", "1"), "a scenario has its own"),
