@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from swapnet_core import loading
+from swapnet_core import loading, tracer
+from swapnet_core.gauges import DeviceGauge
 from swapnet_core.simulated_cuda import SimulatedCuda, simulated_hardware
+from swapnet_core.specs import DeviceProfile
 from swapnet_ros.cli import plan_target
 from swapnet_ros.cli.planning import CURVE_POINTS, curve_budgets
 from swapnet_ros.cli.scenario import read_scenario
@@ -183,12 +185,20 @@ def gpu(monkeypatch):
     return calls
 
 
-def test_a_scenario_is_planned_on_its_own_device(swapnet, write_scenario, gpu):
+def test_a_scenario_is_planned_on_its_own_device(swapnet, write_scenario, gpu, monkeypatch):
+    gauges = []
+
+    def trace(call):
+        gauges.append(call.gauge)
+        return tracer.trace(call)
+
+    monkeypatch.setattr(loading, "trace", trace)
     path = write_scenario(swapnet={"device": "cuda", "read_priority": 7})
     done = swapnet("plan", path, "--json")
     assert done.exit_code == 0, done.errors
     answer = json.loads(done.output)
     assert gpu.asked == [("cuda", 7)]
+    assert {type(gauge) for gauge in gauges} == {DeviceGauge}
     assert answer["device_kind"] == "cuda"
     assert answer["device"]["copy_bandwidth_bytes_per_s"] > 0.0
     assert gpu.held.device_bytes == gpu.held.pinned_bytes == 0
@@ -210,7 +220,9 @@ def test_host_memory_beside_a_gpu_counts(swapnet, write_scenario, gpu):
     )
     assert hosted == streamed > 0
     assert not any(network["plan"]["host_bytes"] for network in alone["networks"])
-    assert beside["admission"]["busy_share"] <= alone["admission"]["busy_share"]
+    bandwidth = DeviceProfile(**beside["device"]).with_host_share(1.0).read_bandwidth_bytes_per_s
+    read_s = beside["networks"][0]["plan"]["streamed_bytes"] / bandwidth
+    assert beside["admission"]["read_share"] == pytest.approx(0.01 * read_s)
 
 
 def test_the_device_of_the_command_line_wins_over_the_files(swapnet, write_scenario):
