@@ -17,7 +17,12 @@ from swapnet_core.errors import InputError
 from swapnet_core.gauges import DISCRETE, HOST_GAUGE, SHARED, DeviceGauge, Gauge
 from swapnet_core.sizes import parse_size
 from swapnet_core.system_memory import MemoryBound, read_memory_bounds
-from swapnet_core.thread_priority import LOWEST, allowed_priority, require_priority
+from swapnet_core.thread_priority import (
+    LOWEST,
+    allowed_priority,
+    leaves_a_processor,
+    require_priority,
+)
 
 _CPU_WAKE_S = 1e-4
 _DEVICE_WAKE_S = 2e-5
@@ -80,7 +85,8 @@ def choose_hardware(device: str, read_priority: int = LOWEST) -> Hardware:
         device: `cpu`; `cuda` or `unified`, with `:N` for the device of that number; `auto`: the
             first CUDA device, `unified` where it shares the host's memory, or else the CPU.
         read_priority: real-time priority of reading threads, where that is allowed; 0: none. Only
-            for the CPU: a GPU takes no cores from them.
+            for the CPU, and only where compute uses all processors: torch's threads count, as many
+            as there are now.
 
     Raises:
         ValueError: there is no device of that name.
@@ -90,7 +96,8 @@ def choose_hardware(device: str, read_priority: int = LOWEST) -> Hardware:
     if device == "auto":
         device = _best_kind()
     if device == "cpu":
-        return on_cpu(read_priority=allowed_priority(read_priority))
+        wanted = 0 if leaves_a_processor() else read_priority
+        return on_cpu(read_priority=allowed_priority(wanted))
     named = _NAMED.fullmatch(device)
     if named is None:
         raise ValueError(

@@ -64,7 +64,7 @@ class SwapRuntime:
             cache_dir: for block files and profiles; by default `$XDG_CACHE_HOME/swapnet`, or
                 `~/.cache/swapnet`. Needs as much room as the networks' weights, on a local disk.
             host_budget: with `cuda`, ceiling for pinned host memory in which weights stay, too.
-            read_priority: on the CPU, real-time priority of reading threads where allowed; 0: none.
+            read_priority: in real time, of reading threads, where torch uses all CPUs; 0: none.
 
         Raises:
             ValueError: `budget` or `host_budget` is not a size, or `device` is not known.

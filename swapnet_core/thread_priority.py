@@ -7,6 +7,10 @@ a real-time priority it gets the core at once. It takes some 0.05 ms of it per r
 sleeps otherwise. The lowest one is above every ordinary thread and below all that a robot's control
 loops may have. It needs rights that ordinary users have where someone gave them (RLIMIT_RTPRIO).
 
+Where compute leaves a processor to others, it is better not to have one. The scheduler wakes an
+ordinary thread on a processor that is idle, but one in real time where it ran last, if only
+ordinary threads run there: so it interrupts compute while a processor has nothing to do.
+
 Threads that are in real time already keep their priority, and threads of a process that was told
 to stand back (`nice`, `chrt --batch`, `chrt --idle`) keep that.
 """
@@ -16,6 +20,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+
+import torch
 
 from swapnet_core.errors import InputError
 
@@ -41,6 +47,11 @@ def require_priority(wanted: int) -> None:
             f"a read_priority of {wanted} is not possible: real-time priorities are "
             f"{LOWEST} to {HIGHEST}, and 0 is for none"
         )
+
+
+def leaves_a_processor() -> bool:
+    """Tell whether torch computes on fewer threads than this process has processors, now."""
+    return torch.get_num_threads() < len(os.sched_getaffinity(0))
 
 
 def allowed_priority(wanted: int) -> int:

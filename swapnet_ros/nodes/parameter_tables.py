@@ -56,9 +56,10 @@ SWAPNET = (
     ParameterSpec(
         name="read_priority",
         default=LOWEST,
-        description="With `device: cpu`: real-time priority of the threads that read, so that they "
-        "do not wait for compute; 0: none. Where the process may not have it they are ordinary "
-        "threads, and the diagnostics say 0.",
+        description="With `device: cpu`, where torch computes on all cores: real-time priority of "
+        "the threads that read, so that they do not wait for compute; 0: none. Where the process "
+        "may not have it, or compute leaves a core, they are ordinary threads, and the diagnostics "
+        "say 0.",
         minimum=0,
         maximum=HIGHEST,
     ),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from swapnet_core.swapper import FetchPool
 from swapnet_core.thread_priority import LOWEST, allowed_priority, raise_priority
 
 WaitUntil = Callable[[Callable[[], bool]], None]
+
+_PROCESSORS = len(os.sched_getaffinity(0))
 
 _CHILD = """
 import os, resource, sys
@@ -101,13 +103,26 @@ def _policies() -> set[tuple[int, int]]:
 
 
 @pytest.fixture
+def compute_on() -> Iterator[Callable[[int], None]]:
+    """`compute_on(2)`: torch has so many threads, until the test's end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_spare_processor(compute_on: Callable[[int], None]) -> None:
+    compute_on(_PROCESSORS)
+
+
+@pytest.fixture
 def no_readers_before() -> None:
     names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("swapnet-fetch") for name in names)
 
 
 @needs_right
-@pytest.mark.usefixtures("no_readers_before")
+@pytest.mark.usefixtures("no_readers_before", "no_spare_processor")
 @pytest.mark.parametrize("priority", [0, 1, 4])
 def test_the_reading_threads_of_a_runtime_have_it(
     priority: int, cache_dir: Path, wait_until: WaitUntil
@@ -128,10 +143,21 @@ def test_the_reading_threads_of_a_runtime_have_it(
 
 
 @needs_right
-@pytest.mark.usefixtures("no_readers_before")
+@pytest.mark.usefixtures("no_readers_before", "no_spare_processor")
 def test_the_lowest_is_what_a_runtime_takes_by_itself(cache_dir: Path) -> None:
     with SwapRuntime("64MiB", cache_dir=cache_dir) as runtime:
         assert runtime.report().read_priority == LOWEST
+
+
+@pytest.mark.skipif(_PROCESSORS < 2, reason="there is one processor")
+@pytest.mark.usefixtures("no_readers_before")
+def test_where_compute_leaves_a_processor_threads_are_ordinary(
+    compute_on: Callable[[int], None], cache_dir: Path
+) -> None:
+    compute_on(_PROCESSORS - 1)
+    with SwapRuntime("64MiB", cache_dir=cache_dir, read_priority=4) as runtime:
+        assert runtime.report().read_priority == 0
+        assert _policies() == {(os.SCHED_OTHER, 0)}
 
 
 def test_pools_and_devices_by_themselves_have_none() -> None:
