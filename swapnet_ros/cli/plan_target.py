@@ -110,6 +110,8 @@ def _hardware_of(target: str, scenario: Scenario, device: str | None) -> tuple[H
         hardware = choose_hardware(device or scenario.device, scenario.read_priority)
         return hardware, hardware.parse_host_budget(scenario.host_budget)
     except (InputError, ValueError) as error:
+        if device is not None:
+            raise  # the file has not said so
         raise InputError(f"{target}: the node swapnet's device: {error}") from error
 
 

@@ -317,6 +317,7 @@ def test_mistakes_in_a_scenario_name_file_and_key(swapnet, write_scenario, secti
         ((*_NETWORK, "--budget", "1GiB", "--budget-ratio", "2"), "one of --budget and"),
         ((*_NETWORK, "--budget", "much"), "much"),
         ((*_NETWORK, "--budget", "1GiB", "--device", "tpu"), "there is no device 'tpu'"),
+        ((_CONFIG / "self_driving.yaml", "--device", "tpu"), "error: there is no device 'tpu'"),
         ((*_NETWORK, "--budget", "1GiB", "--rate", "-1"), "a rate of -1.0 Hz is not possible"),
         (("absent.yaml",), "absent.yaml: cannot be read"),
         ((_CONFIG / "self_driving.yaml", "--rate", "1"), "a scenario has its own"),
