@@ -1,6 +1,7 @@
 """What a real-time priority of the reading threads gains, in turns in one runtime.
 
     python benchmarks/read_priority.py [--rounds 10] resnet101 --ratio 3.5
+    OMP_NUM_THREADS=1 python benchmarks/read_priority.py ...  # fewer threads than cores
 
 *waited* is how long the reading threads together waited for a processor, per inference, by
 `/proc/self/task/*/schedstat`. *plain* is the network in memory.
