@@ -3,8 +3,9 @@
 [Note: reads go first]
 Where compute uses every core, a thread whose read is done waits until the scheduler takes a core
 from compute, and meanwhile nothing is read: `benchmarks/read_priority.py` tells for how long. With
-a real-time priority it gets the core at once, asks for the next request and sleeps again. The lowest one is above every ordinary thread and below all that a robot's control
-loops may have. It needs rights that ordinary users have where someone gave them (RLIMIT_RTPRIO).
+a real-time priority it gets the core at once, asks for the next request and sleeps again. The
+lowest one is above every ordinary thread and below all that a robot's control loops may have. It
+needs rights that ordinary users have where someone gave them (RLIMIT_RTPRIO).
 
 Where compute leaves a processor to others, it is better not to have one. The scheduler wakes an
 ordinary thread on a processor that is idle, but one in real time where it ran last, if only
