@@ -44,3 +44,23 @@ def find_entries(access_steps: Sequence[int], step_uses: Sequence[int]) -> tuple
         entries.append(use if enters else NO_STEP)
         current = use if enters else current
     return (*entries, NO_STEP)
+
+
+def find_work(
+    can_move: Sequence[bool], entering: Sequence[int], growing: Sequence[int]
+) -> tuple[bool, ...]:
+    """Mark the accesses before which anything may have to be done.
+
+    The others are to be answered by little code: operators push it out of the processor's caches,
+    so that it comes from memory every time.
+
+    Args:
+        can_move: see `find_boundaries`.
+        entering: see `find_entries`.
+        growing: not 0 where room must be made; empty for nowhere.
+    """
+    growing = growing or (0,) * len(entering)
+    return tuple(
+        moves or use != NO_STEP or growth != 0
+        for moves, use, growth in zip(can_move, entering, growing, strict=True)
+    )

@@ -34,11 +34,16 @@ class HeapGuard:
         self._left_to_holes: int | None = None
         self._epoch = heap.epoch
 
-    def follow(self, plan: SwapPlan) -> None:
-        """Look after inferences by this plan from now on."""
+    def follow(self, plan: SwapPlan) -> Sequence[int]:
+        """Look after inferences by this plan from now on.
+
+        Returns:
+            For every access a number, not 0 where `before` must be called.
+        """
         self._growths_bytes = _find_growths(self._trace, plan)
         self._needing.clear()
         self._left_to_holes = None
+        return self._growths_bytes
 
     def before(self, access: int) -> None:
         """Make room for the step that begins with an access, if one does."""

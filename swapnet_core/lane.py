@@ -14,7 +14,7 @@ from swapnet_core.backends.shelf import Shelf, ShelfPlace
 from swapnet_core.host_tier import Place, choose_places
 from swapnet_core.reports import BlockRead
 from swapnet_core.requests import cut_evenly
-from swapnet_core.specs import SwapPlan, bytes_spec
+from swapnet_core.specs import BlockSpec, SwapPlan, bytes_spec
 
 _INFERENCES_OF_READS = 3
 
@@ -88,7 +88,10 @@ class Lane:
         self.bytes_read = 0
         self.error: BaseException | None = None
         self.held: dict[int, Occupant] = {}
-        self.reads: deque[BlockRead] = deque(maxlen=_INFERENCES_OF_READS * _count_requests(plan))
+        self.slots = [_slot(block) for block in plan.blocks]
+        self.requests = [cut_evenly(block.size_bytes, REQUEST_BYTES) for block in plan.blocks]
+        per_inference = sum(len(self.requests[block]) for block in plan.uses)
+        self.reads: deque[BlockRead] = deque(maxlen=_INFERENCES_OF_READS * per_inference)
         self.queue = stream.queue
         self._stream = stream
         self._shelf = shelf
@@ -96,10 +99,9 @@ class Lane:
 
     def open_landing(self, piece: Piece) -> Landing:
         """Prepare a piece's reading; for the reading thread that has it."""
-        block = self.plan.blocks[piece.occupant.block]
-        begin = block.slot_offset_bytes + piece.offset_bytes
-        place = self._places.get((piece.occupant.block, piece.offset_bytes))
-        released = piece.occupant.released
+        occupant = piece.occupant
+        begin, released = occupant.begin + piece.offset_bytes, occupant.released
+        place = self._places.get((occupant.block, piece.offset_bytes)) if self._places else None
         if self._shelf is None or place is None:
             return self.region.open_landing(begin, piece.size_bytes, released)
         slot = self.region.weight_view(begin, bytes_spec(piece.size_bytes))
@@ -279,12 +281,6 @@ class Piece:
         return None
 
 
-def cut(occupant: Occupant) -> list[Piece]:
-    """Cut a block into read requests."""
-    size_bytes = occupant.lane.plan.blocks[occupant.block].size_bytes
-    return [Piece(occupant, *request) for request in cut_evenly(size_bytes, REQUEST_BYTES)]
-
-
 def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, ShelfPlace]:
     """Give requests their places in host memory."""
     return {
@@ -293,7 +289,6 @@ def _lay_out(plan: SwapPlan, shelf: Shelf) -> dict[Place, ShelfPlace]:
     }
 
 
-def _count_requests(plan: SwapPlan) -> int:
-    """How many reads an inference takes."""
-    used = (plan.blocks[block] for block in plan.uses)
-    return sum(len(cut_evenly(block.size_bytes, REQUEST_BYTES)) for block in used)
+def _slot(block: BlockSpec) -> tuple[int, int]:
+    """Return its first byte, and the one behind its last, in the lane's region."""
+    return block.slot_offset_bytes, block.slot_offset_bytes + block.size_bytes

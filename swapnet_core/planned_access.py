@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -29,7 +29,7 @@ import torch
 from swapnet_core.backends.base import ComputeQueue
 from swapnet_core.binding import NO_BLOCK, BoundTile, bind_weights
 from swapnet_core.copies import PrivateCopies
-from swapnet_core.entering import find_boundaries, find_entries, find_place
+from swapnet_core.entering import find_boundaries, find_entries, find_place, find_work
 from swapnet_core.errors import NetworkError
 from swapnet_core.faults import FaultCopies
 from swapnet_core.holding import Seat
@@ -76,8 +76,8 @@ class Seats(Protocol):
 class Guard(Protocol):
     """Who makes room for what operators take; see `HeapGuard`."""
 
-    def follow(self, plan: SwapPlan) -> None:
-        """Take note of a plan that comes into force."""
+    def follow(self, plan: SwapPlan) -> Sequence[int]:
+        """Take note of a plan; return, for every access, whether it wants `before` (not 0)."""
         ...
 
     def before(self, access: int) -> None:
@@ -146,14 +146,15 @@ class PlannedAccess:
         self._seat = seat
         self._plan, self._lane, self._region = plan, seat.lane, seat.region
         self._bound = bind_weights(profile, plan, seat.region, self)
+        self._tensors = self._bound.tensors
         tiles = [tile for found in self._bound.tiles.values() for tile in found]
         self._tile_of_block = {tile.block: tile for tile in tiles}
         self._faulted = FaultCopies(
             self._weights, self._copies, tiles, seat.lane.read_into, plan.budget_bytes
         )
         self._entering = find_entries(profile.trace.access_steps, plan.step_uses)
-        if self._guard is not None:
-            self._guard.follow(plan)
+        self._growing = self._guard.follow(plan) if self._guard is not None else ()
+        self._has_work = find_work(self._can_move, self._entering, self._growing)
 
     @property
     def queue(self) -> ComputeQueue:
@@ -279,15 +280,16 @@ class PlannedAccess:
         cursor = self._cursor
         if self._expected[cursor] != weight or self._thread != threading.get_ident():
             return self._access_unplanned(weight)
-        if self._boundary.is_interrupted and self._can_move[cursor]:
-            self._move(cursor)
-        if self._guard is not None:
-            self._guard.before(cursor)
-        use = self._entering[cursor]
-        if use != NO_STEP:
-            self._enter(use)
+        if self._has_work[cursor]:
+            if self._can_move[cursor] and self._boundary.is_interrupted:
+                self._move(cursor)
+            if self._guard is not None and self._growing[cursor]:
+                self._guard.before(cursor)
+            use = self._entering[cursor]
+            if use != NO_STEP:
+                self._enter(use)
         self._cursor = cursor + 1
-        return self._bound.tensors[weight]
+        return self._tensors[weight]
 
     def read_tiles(self, weight: int) -> Iterator[tuple[Rows, torch.Tensor]]:
         """Bring in the tiles of a weight, one after the other; see `TileSource`."""
@@ -371,7 +373,7 @@ class PlannedAccess:
         block = self._bound.blocks[weight]
         is_held = block != NO_BLOCK and self._lane.holds(block, self._use)
         if is_held or weight in self._bound.tiles:
-            return self._bound.tensors[weight]
+            return self._tensors[weight]
         self.faults += 1
         return self._faulted.copy_weight(weight)
 

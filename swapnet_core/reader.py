@@ -52,7 +52,7 @@ class DirectReader:
         """
         if self._closed:
             raise RuntimeClosedError(f"the reader of {self.path} is closed")
-        done = 0
+        done = self._read_some(buffer, offset_bytes)
         while done < len(buffer):
             count = self._read_some(buffer[done:], offset_bytes + done)
             if count == 0:

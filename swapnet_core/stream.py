@@ -23,27 +23,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from swapnet_core.backends.base import Region
 from swapnet_core.backends.shelf import Shelf
 from swapnet_core.errors import RuntimeClosedError
-from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, Server, cut
+from swapnet_core.lane import Lane, Occupant, Piece, ReadInto, Server
+from swapnet_core.slots import Slots
 from swapnet_core.specs import SwapPlan
 
 _MOST_EXPECTED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One inference in the sequence: its uses have the numbers from `base` on."""
+class _Run(NamedTuple):
+    """One inference in the sequence: its uses have the numbers from `base` on, before `end`."""
 
     lane: Lane
     base: int
+    end: int
 
-    @property
-    def end(self) -> int:
-        return self.base + len(self.lane.plan.uses)
+    @classmethod
+    def starting(cls, lane: Lane, base: int) -> _Run:
+        return cls(lane, base, base + len(lane.plan.uses))
 
 
 class Stream:
@@ -57,8 +58,9 @@ class Stream:
         self.queue = server.queue
         self._server = server
         self._landed = threading.Condition(server.lock)
+        self._waiting = 0
         self._lanes: list[Lane] = []
-        self._occupants: list[Occupant] = []
+        self._slots = Slots()
         self._pieces: deque[Piece] = deque()
         self._in_flight = 0
         self._runs: list[_Run] = []
@@ -106,11 +108,11 @@ class Stream:
         """Let a network go; its region is not written to any more when this returns."""
         with self._server.lock:
             lane.is_open = False
-            self._landed.notify_all()
+            self._tell()
             self._drop_pieces(lane)
             while any(occupant.pending for occupant in lane.held.values()):
-                self._landed.wait()
-            self._occupants = [o for o in self._occupants if o.lane is not lane]
+                self._wait()
+            self._slots.forget_lane(lane)
             lane.held.clear()
             if lane in self._lanes:
                 self._lanes.remove(lane)
@@ -121,7 +123,7 @@ class Stream:
         self._is_open = False
         for lane in self._lanes:
             lane.is_open = False
-        self._landed.notify_all()
+        self._tell()
 
     def expect(self, lanes: Sequence[Lane]) -> None:
         """Say which networks will probably run, in order; while one runs, it is the first.
@@ -159,11 +161,9 @@ class Stream:
         """See `Lane.enter`."""
         with self._server.lock:
             self._require_open(lane)
-            number = self._runs[0].base + use
-            self._released = number
+            number = self._released = self._runs[0].base + use
             self._look_ahead()
-            occupant = lane.held.get(lane.plan.uses[use])
-            if occupant is not None and occupant.is_whole and self._next_fetch > number:
+            if self._is_there(lane, use, number):
                 return 0.0
             begin_s = time.perf_counter()
             self._wait_for_use(lane, use, number)
@@ -195,20 +195,18 @@ class Stream:
             for other in self._lanes:
                 self._drop_pieces(other)
             while self._in_flight:
-                self._landed.wait()
-            kept = [o for o in self._occupants if o.lane is lane and o.block == held]
-            for occupant in set(self._occupants) - set(kept):
-                occupant.lane.held.pop(occupant.block, None)
-            self._occupants = kept
-        if not kept:
+                self._wait()
+            kept = self._slots.keep_only(lane, held)
+        if kept is None:
             return [(0, self.size_bytes)]
-        return [(0, kept[0].begin), (kept[0].end, self.size_bytes)]
+        return [(0, kept.begin), (kept.end, self.size_bytes)]
 
     def next_piece(self) -> Piece | None:
         """Hand out the next read, or None while none may start. Needs the lock."""
         if not self._is_open:
             return None
-        self._start_fetches()
+        if not self._pieces:
+            self._start_fetches()
         if not self._pieces:
             return None
         self._in_flight += 1
@@ -233,7 +231,7 @@ class Stream:
             occupant.is_broken = True
             self._drop_pieces(lane)
         self._forget_if_broken(occupant)
-        self._landed.notify_all()
+        self._tell()
 
     # Below: with the lock.
 
@@ -256,14 +254,12 @@ class Stream:
             self._take_back(self._runs[same].base)
             del self._runs[same:]
         for lane in wanted[same - 1 :]:
-            self._runs.append(_Run(lane, self._runs[-1].end))
+            self._runs.append(_Run.starting(lane, self._runs[-1].end))
 
     def _take_back(self, base: int) -> None:
         """Fetches for the uses from `base` on were for nothing; see [Note: expectations]."""
         self._next_fetch = min(self._next_fetch, base)
-        for occupant in self._occupants:
-            while occupant.is_wanted_from(base):
-                occupant.numbers.pop()
+        self._slots.take_back(base)
 
     def _unexpect(self, lane: Lane) -> None:
         """Take a lane's runs out of the order, and what comes after them; the rest stands."""
@@ -278,9 +274,8 @@ class Stream:
         """Forget the order so far; what lies whole in its slot is kept, and residents come."""
         base = self._runs[-1].end if self._runs else 0
         self._drop(lambda occupant: not occupant.is_resident)
-        for occupant in self._occupants:
-            occupant.numbers.clear()
-        self._runs = [_Run(lane, base) for lane in lanes]
+        self._slots.take_all_back()
+        self._runs = [_Run.starting(lane, base) for lane in lanes]
         self._next_fetch = self._released = base
         self._is_frozen = False
 
@@ -292,52 +287,45 @@ class Stream:
                 self._server.wake()
 
     def _start_fetches(self) -> None:
+        if self._slots.is_stuck(self._released):
+            return
         while not self._pieces and not self._is_frozen and self._start_fetch():
             pass
 
     def _start_fetch(self) -> bool:
         """Fetch for the next use; False where that has to wait. See [Note: slot reuse]."""
         number = self._next_fetch
-        run = next((run for run in self._runs if run.base <= number < run.end), None)
-        if run is None or run.lane.error is not None:
+        for run in self._runs:
+            if run.base <= number < run.end:
+                break
+        else:
             return False
-        block = run.lane.plan.uses[number - run.base]
-        occupant = run.lane.held.get(block)
+        lane = run.lane
+        if lane.error is not None:
+            return False
+        block = lane.plan.uses[number - run.base]
+        occupant = lane.held.get(block)
         if occupant is None:
-            if not self._make_room(run.lane, block):
+            if not self._slots.make_room(*lane.slots[block], self._released):
                 return False
-            occupant = self._place(run.lane, block)
-            self._occupants.append(occupant)
+            occupant = self._place(lane, block)
+            self._slots.add(occupant)
         elif occupant.is_broken:
             return False  # its other reads are still under way
         else:
-            self._landed.notify_all()
-        occupant.numbers = [n for n in occupant.numbers if n >= self._released]
+            occupant.numbers = [n for n in occupant.numbers if n >= self._released]
+            self._tell()
         occupant.numbers.append(number)
         self._next_fetch = number + 1
         return True
 
-    def _make_room(self, lane: Lane, block: int) -> bool:
-        """Give up what lies in a block's slot, or return False while it is wanted."""
-        begin = lane.plan.blocks[block].slot_offset_bytes
-        end = begin + lane.plan.blocks[block].size_bytes
-        there = [o for o in self._occupants if o.begin < end and begin < o.end]
-        if any(o.pending or o.is_wanted_from(self._released) for o in there):
-            return False
-        for occupant in there:
-            self._occupants.remove(occupant)
-            del occupant.lane.held[occupant.block]
-        return True
-
     def _place(self, lane: Lane, block: int) -> Occupant:
-        spec = lane.plan.blocks[block]
-        begin = spec.slot_offset_bytes
-        released = self.queue.released
-        occupant = Occupant(lane, block, begin, begin + spec.size_bytes, released=released)
-        pieces = cut(occupant)
-        occupant.pending = len(pieces)
+        begin, end = lane.slots[block]
+        requests = lane.requests[block]
+        occupant = Occupant(lane, block, begin, end, len(requests), released=self.queue.released)
         lane.held[block] = occupant
-        self._pieces.extend(pieces)
+        for offset_bytes, size_bytes in requests:
+            self._pieces.append(Piece(occupant, offset_bytes, size_bytes))
         return occupant
 
     def _drop_pieces(self, lane: Lane) -> None:
@@ -358,18 +346,20 @@ class Stream:
     def _forget_if_broken(self, occupant: Occupant) -> None:
         if occupant.is_broken and occupant.pending == 0:
             occupant.lane.held.pop(occupant.block, None)
-            if occupant in self._occupants:
-                self._occupants.remove(occupant)
+            self._slots.forget(occupant)
 
     def _wait_for_use(self, lane: Lane, use: int, number: int) -> None:
         while True:
             self._require_open(lane)
-            occupant = lane.held.get(lane.plan.uses[use])
-            if self._next_fetch > number and occupant is not None and occupant.is_whole:
+            if self._is_there(lane, use, number):
                 return
             if lane.error is not None:
                 raise lane.error
-            self._landed.wait()
+            self._wait()
+
+    def _is_there(self, lane: Lane, use: int, number: int) -> bool:
+        occupant = lane.held.get(lane.plan.uses[use])
+        return self._next_fetch > number and occupant is not None and occupant.is_whole
 
     def _wait_for_residents(self, lane: Lane) -> None:
         residents = [i for i, block in enumerate(lane.plan.blocks) if block.is_resident]
@@ -378,11 +368,23 @@ class Stream:
                 self._require_open(lane)
                 if lane.error is not None:
                     raise lane.error
-                self._landed.wait()
+                self._wait()
+
+    def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            self._landed.wait()
+        finally:
+            self._waiting -= 1
+
+    def _tell(self) -> None:
+        """Wake who waits for what comes."""
+        if self._waiting:
+            self._landed.notify_all()
 
     def _require_open(self, lane: Lane) -> None:
         if not lane.is_open:
             raise RuntimeClosedError("the network was closed")
 
     def __repr__(self) -> str:
-        return f"<Stream {len(self._lanes)} lanes, {len(self._occupants)} blocks in place>"
+        return f"<Stream {len(self._lanes)} lanes, {len(self._slots)} blocks in place>"

@@ -18,6 +18,7 @@ from swapnet_core.stream import Stream
 from swapnet_core.thread_priority import raise_priority
 
 READING_THREADS = 2
+_Work = tuple[Stream, Piece]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,10 @@ class FetchPool:
         """
         self.queue = queue
         self.lock = threading.Lock()
-        self._work = threading.Condition(self.lock)
+        self._is_behind = queue is not HOST_QUEUE
+        # Of the threads that wait for work. A condition does the same with several times the code,
+        # which a thread that was asleep finds nowhere in the processor's caches.
+        self._gates: list[threading.Lock] = []
         self._streams: list[Stream] = []
         self._priority = priority
         self._is_open = True
@@ -99,13 +103,15 @@ class FetchPool:
 
     def wake(self) -> None:
         """Look for work again. Needs the lock."""
-        self._work.notify()
+        if self._gates:
+            self._gates.pop().release()
 
     def close(self) -> None:
         """End the threads after the reads that are under way. Idempotent."""
         with self.lock:
             self._is_open = False
-            self._work.notify_all()
+            while self._gates:
+                self.wake()
             for stream in self._streams:
                 stream.shut()  # or who waits for a block would wait for ever
         for thread in self._threads:
@@ -127,31 +133,42 @@ class FetchPool:
 
     def _serve(self) -> None:
         raise_priority(self._priority)
+        gate = threading.Lock()
+        gate.acquire()
+        work: _Work | None = None
+        error: BaseException | None = None
         while True:
             with self.lock:
-                found = self._next_piece()
-                while found is None and self._is_open:
-                    self._work.wait()
-                    found = self._next_piece()
-                if found is None or not self._is_open:
+                if work is not None:
+                    self._land(*work, error)
+                work = error = None  # keep nothing alive while waiting
+                if not self._is_open:
                     return
-                stream, piece = found
-                if stream.has_more():
-                    self._work.notify()
-            piece.prepare()
-            with self.lock:  # only now: to wait for the device is not to read
-                self._take_off()
-            error = piece.read()
-            with self.lock:
-                self._land(stream, piece, error)
-            del stream, piece, found, error  # keep nothing alive while waiting
+                work = self._take()
+                if work is None:
+                    self._gates.append(gate)
+            if work is None:
+                gate.acquire()
+            else:
+                error = self._read(work[1])
 
-    def _next_piece(self) -> tuple[Stream, Piece] | None:
+    def _take(self) -> _Work | None:
         for stream in self._streams:
             piece = stream.next_piece()
             if piece is not None:
+                if stream.has_more():
+                    self.wake()
+                if not self._is_behind:
+                    self._take_off()
                 return stream, piece
         return None
+
+    def _read(self, piece: Piece) -> BaseException | None:
+        piece.prepare()
+        if self._is_behind:
+            with self.lock:  # only now: to wait for the device is not to read
+                self._take_off()
+        return piece.read()
 
     def _take_off(self) -> None:
         if self._in_flight == 0:

@@ -78,6 +78,7 @@ class HostCopies:
 class HostLanding:
     """A read that goes straight into its slot."""
 
+    __slots__ = ("target",)
     is_filled = False
 
     def __init__(self, target: memoryview) -> None:
