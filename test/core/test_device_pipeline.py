@@ -6,6 +6,7 @@ See [Note: the host runs ahead] and [Note: the worst device].
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from swapnet_core.backends.cuda import CudaBackend
 from swapnet_core.backends.cuda_calls import Queue
 from swapnet_core.backends.unified import UnifiedBackend
 from swapnet_core.errors import NetworkError, StorageError
+from swapnet_core.lane import Piece
 from swapnet_core.planner import make_plan, smallest_budget_bytes
 from swapnet_core.regions import JoinedRegion
 from swapnet_core.simulated_cuda import SimulatedCuda
@@ -33,6 +35,7 @@ from swapnet_core.testing import (
 
 _PAGE = 4096
 _CELL_BYTES = 64 * 1024
+_LATE_S = 0.02
 _KINDS = (CudaBackend, UnifiedBackend)
 
 
@@ -225,6 +228,28 @@ def test_memory_is_given_back_while_the_device_is_behind(open_device: OpenDevice
         runs.run()
         runs.run(3)
         runs.close()
+
+
+def test_to_wait_for_the_device_is_not_to_read(
+    open_device: OpenDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = open_device(6)
+    waits: list[float] = []
+    prepare = Piece.prepare
+
+    def prepare_late(piece: Piece) -> None:
+        waits.append(_LATE_S)
+        time.sleep(_LATE_S)
+        prepare(piece)
+
+    monkeypatch.setattr(Piece, "prepare", prepare_late)
+    profile = simulated_profile(cell_bytes=[_CELL_BYTES] * 8, steps=range(8))
+    runs = bench.open(profile, 3 * _CELL_BYTES)
+    runs.run()
+    runs.close()
+    snapshot = bench.pool.snapshot()
+    assert snapshot.bytes_read > 0
+    assert snapshot.reading_s < 0.25 * sum(waits)  # two threads that wait at once take half of it
 
 
 @pytest.mark.parametrize("seed", range(2))
