@@ -211,6 +211,16 @@ def test_kernels_see_their_bytes_where_host_memory_holds_a_part_of_them(seed: in
     bench.close()
 
 
+def test_requests_of_one_block_have_places_of_their_own_in_host_memory() -> None:
+    bench = DeviceBench(CudaBackend, 7)
+    profile = simulated_profile(cell_bytes=[9 * 2**20, 5 * 2**20 + _PAGE, _PAGE], steps=range(3))
+    runs = bench.open(profile, smallest_budget_bytes(profile), 1.0)
+    for _ in range(3):
+        runs.run()
+    runs.close()
+    bench.close()
+
+
 def test_blocks_larger_than_a_request_and_than_the_ring(open_device: OpenDevice) -> None:
     bench = open_device(3)
     profile = simulated_profile(cell_bytes=[5 * 2**20 + _PAGE, 37 * 2**20, _PAGE], steps=range(3))
