@@ -1,11 +1,12 @@
-"""How long swapping's own code runs in an inference: processor time, not latency.
+"""How long swapping's own code takes in an inference.
 
     python benchmarks/bookkeeping.py [--rounds 10] densenet161 --ratio 2.32
 
 On a machine that others use, too, these times scatter less than latencies. *compute* is the
-inference thread's time in look-ups of weights and in entering blocks, less its stalls; *readers* is
-the reading threads' processor time, with what the kernel does for their reads; *switches* is how
-often they gave the processor up. All are per inference: medians of the rounds.
+inference thread's time in look-ups of weights and in entering blocks, less its stalls, and with
+what interrupts it there: mostly a reading thread that it has woken. *readers* is the reading
+threads' processor time, with what the kernel does for their reads; *switches* is how often they
+gave the processor up. All are per inference: medians of the rounds.
 """
 
 from __future__ import annotations

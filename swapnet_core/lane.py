@@ -101,7 +101,7 @@ class Lane:
         """Prepare a piece's reading; for the reading thread that has it."""
         occupant = piece.occupant
         begin, released = occupant.begin + piece.offset_bytes, occupant.released
-        place = self._places.get((occupant.block, piece.offset_bytes)) if self._places else None
+        place = self._places.get((occupant.block, piece.offset_bytes))
         if self._shelf is None or place is None:
             return self.region.open_landing(begin, piece.size_bytes, released)
         slot = self.region.weight_view(begin, bytes_spec(piece.size_bytes))

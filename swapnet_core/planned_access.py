@@ -153,8 +153,8 @@ class PlannedAccess:
             self._weights, self._copies, tiles, seat.lane.read_into, plan.budget_bytes
         )
         self._entering = find_entries(profile.trace.access_steps, plan.step_uses)
-        self._growing = self._guard.follow(plan) if self._guard is not None else ()
-        self._has_work = find_work(self._can_move, self._entering, self._growing)
+        growing = self._guard.follow(plan) if self._guard is not None else ()
+        self._has_work = find_work(self._can_move, self._entering, growing)
 
     @property
     def queue(self) -> ComputeQueue:
@@ -283,7 +283,7 @@ class PlannedAccess:
         if self._has_work[cursor]:
             if self._can_move[cursor] and self._boundary.is_interrupted:
                 self._move(cursor)
-            if self._guard is not None and self._growing[cursor]:
+            if self._guard is not None:
                 self._guard.before(cursor)
             use = self._entering[cursor]
             if use != NO_STEP:
